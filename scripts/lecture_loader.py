@@ -5,12 +5,9 @@ that what is tested and timed is what the reader sees.
 """
 import contextlib
 import io
-import os
 import sys
 import types
 from pathlib import Path
-
-os.environ.setdefault("MPLBACKEND", "agg")
 
 import nbformat
 from IPython.core.interactiveshell import InteractiveShell
@@ -82,6 +79,8 @@ def load(slug: str) -> types.ModuleType:
     Raises `LectureError`, with cell, line and traceback, when a cell fails or
     when one tagged `raises-exception` does not.
     """
+    import matplotlib
+    matplotlib.use("agg")
     import matplotlib.pyplot as plt
     path = path_of(slug)
     module = types.ModuleType(path.stem)

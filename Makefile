@@ -1,0 +1,46 @@
+# `make help` lists the targets. Each sets up what it needs.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+UV     := uv==0.13.9
+PORT   ?= 8000
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lecture serve style lock clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
+	  awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+book: $(VENV)/.ready  ## execute what changed, in parallel, and write _build/html
+	$(BIN)/python scripts/build.py
+
+test: $(VENV)/.ready  ## run the whole test suite over the cores
+	$(BIN)/ruff check
+	$(BIN)/python -m pytest -n auto
+
+lecture: $(VENV)/.ready  ## execute and render one page: make lecture L=autodiff
+	@test -n "$(L)" || { echo "usage: make lecture L=<slug>" >&2; exit 2; }
+	$(BIN)/python scripts/build.py $(L)
+
+serve: $(VENV)/.ready  ## show the built book at http://localhost:8000
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+lock:  ## resolve requirements.in into requirements.txt (needs uv)
+	uv pip compile --universal --python-version 3.11 --upgrade --no-header \
+	  requirements.in -o requirements.txt
+
+clean:  ## remove the built book, the execution cache and the environment
+	rm -rf _build $(VENV) .pytest_cache .ruff_cache
+
+# The environment is made once, and again when a pin changes. uv is quick; pip
+# does the same where uv cannot be had.
+$(VENV)/.ready: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	if $(BIN)/python -m pip install -q $(UV); \
+	then $(BIN)/uv pip install -q --python $(BIN)/python -r requirements.txt; \
+	else echo "uv cannot be had: pip installs instead"; \
+	     $(BIN)/python -m pip install -q -r requirements.txt; fi
+	touch $@

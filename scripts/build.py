@@ -1,0 +1,87 @@
+"""Build the book: execute what changed, in parallel, then render the pages.
+
+usage: build.py [--jobs N] [--execute-only] [PAGE]
+
+PAGE, as `part/slug` or `slug`, executes and renders that page alone, into
+_build/page; references to other pages then stay unresolved.
+"""
+import argparse
+import contextlib
+import fcntl
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import execution
+import lecture_loader
+
+ROOT = execution.ROOT
+BUILD = ROOT / "_build"
+
+
+@contextlib.contextmanager
+def alone():
+    """Wait until no other build of this tree is running."""
+    BUILD.mkdir(exist_ok=True)
+    with open(BUILD / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another build of this tree to end", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def timed(step: str):
+    """Print how long a step took."""
+    start = time.perf_counter()
+    yield
+    print(f"{step}: {time.perf_counter() - start:.1f} s", flush=True)
+
+
+def render(toc: Path, output: Path, *options: str) -> int:
+    """Render the pages of a table of contents; the exit status."""
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("jupyter-book")), "build",
+         str(ROOT / "lectures"), "--config", str(ROOT / "_config.yml"),
+         "--toc", str(toc), "--path-output", str(output), *options],
+        cwd=ROOT).returncode
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("page", nargs="?", help="one page, as part/slug or slug")
+    parser.add_argument("--jobs", type=int, help="lectures at a time")
+    parser.add_argument("--execute-only", action="store_true")
+    options = parser.parse_args()
+    docs = execution.notebooks()
+    if options.page:
+        page = lecture_loader.path_of(options.page)
+        page = str(page.relative_to(lecture_loader.LECTURES).with_suffix(""))
+        docs = [d for d in docs if d == page]
+    with alone():
+        with timed("execution"):
+            failures = execution.execute(docs, options.jobs)
+        complaints = execution.over_budget(docs)
+        for complaint in complaints:
+            print(f"OVER BUDGET: {complaint}", file=sys.stderr)
+        if failures:
+            return 1
+        if options.execute_only:
+            return int(bool(complaints))
+        with timed("rendering"):
+            if options.page:
+                toc = BUILD / "page_toc.yml"
+                toc.write_text(json.dumps({"format": "jb-book", "root": page}))
+                status = render(toc, BUILD / "page")
+            else:
+                status = render(ROOT / "_toc.yml", ROOT, "-W", "-n",
+                                "--keep-going")
+        return status or int(bool(complaints))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

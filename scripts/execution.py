@@ -1,0 +1,292 @@
+"""Execute the lectures in parallel, on the cache that the book is built from.
+
+Jupyter Book executes notebooks one after another. Here every lecture whose
+code changed runs first, as many at a time as there are cores, and goes into
+the build's own jupyter-cache the moment it is done: an interrupted run loses
+only the lectures that were running. With each lecture the cache keeps how long
+it took, how much of that was compilation, its peak memory, and where it ran.
+"""
+import asyncio
+import datetime
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import yaml
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.cache.db import NbCacheRecord
+from nbclient import NotebookClient
+from nbclient.exceptions import (
+    CellExecutionError,
+    CellTimeoutError,
+    DeadKernelError,
+)
+from nbformat.reader import NotJSONError
+
+import lecture_loader
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / "_build" / ".jupyter_cache"
+
+# Run in each kernel before the first cell: figures as vector graphics whose
+# bytes do not change from run to run, and a listener for compile times that
+# waits until the lecture has imported JAX.
+BEFORE = """
+%config InlineBackend.figure_formats = ['svg', 'pdf']
+import matplotlib
+matplotlib.rcParams['svg.hashsalt'] = 'book'
+del matplotlib
+def _listen(shell=get_ipython(), compile_seconds=[]):
+    def note(event, seconds, **_):
+        if event == '/jax/core/compile/backend_compile_duration':
+            compile_seconds.append(seconds)
+    def attach(*_):
+        import sys
+        if 'jax' in sys.modules:
+            sys.modules['jax'].monitoring.register_event_duration_secs_listener(note)
+            shell.events.unregister('pre_run_cell', attach)
+            shell.events.unregister('post_run_cell', attach)
+    shell.events.register('pre_run_cell', attach)
+    shell.events.register('post_run_cell', attach)
+    shell._book_compile_seconds = compile_seconds
+_listen()
+del _listen
+"""
+
+AFTER = """
+def _report():
+    import json, re, resource, sys
+    try:
+        with open('/proc/self/status') as f:
+            peak = 1024 * int(re.search(r'VmHWM:\\s+(\\d+)', f.read())[1])
+    except OSError:
+        unit = 1 if sys.platform == 'darwin' else 1024
+        peak = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({'compile_seconds': sum(get_ipython()._book_compile_seconds),
+                      'peak_bytes': peak}))
+_report()
+"""
+
+PROBE = """
+import json, jax
+d = jax.devices()
+print(json.dumps({'jax': jax.__version__, 'backend': jax.default_backend(),
+                  'device': d[0].device_kind, 'devices': len(d)}))
+"""
+
+
+class Failure(NamedTuple):
+    """A lecture that did not run to its end."""
+    doc: str        # page, as `part/slug`
+    message: str    # cell, line, source and traceback
+
+
+def config() -> dict:
+    """The settings of `_config.yml`."""
+    return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+
+
+def documents() -> list[str]:
+    """The pages of the table of contents, in order, as `part/slug`."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    return [toc["root"]] + [chapter["file"] for part in toc.get("parts", [])
+                            for chapter in part["chapters"]]
+
+
+def notebooks() -> list[str]:
+    """The pages that have code to execute."""
+    return [d for d in documents()
+            if "\njupytext:" in source(d).read_text(encoding="utf-8")[:400]]
+
+
+def source(doc: str) -> Path:
+    """The file behind a page."""
+    return lecture_loader.LECTURES / f"{doc}.md"
+
+
+def environment() -> dict:
+    """What the numbers may depend on; a lecture cached elsewhere runs again."""
+    probe = subprocess.run([sys.executable, "-c", PROBE], check=True,
+                           capture_output=True, text=True)
+    pins = (ROOT / "requirements.txt").read_bytes()
+    return {"python": "{}.{}.{}".format(*sys.version_info),
+            "requirements": hashlib.sha256(pins).hexdigest()[:12],
+            "cores": cores(), "memory": psutil.virtual_memory().total,
+            **json.loads(probe.stdout.splitlines()[-1])}
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def same_environment(a: dict, b: dict) -> bool:
+    """Whether two environments should give the same numbers."""
+    return all(a.get(k) == b.get(k)
+               for k in ("python", "requirements", "jax", "backend", "device"))
+
+
+def open_cache():
+    """The build's cache; it holds every lecture, however many there are."""
+    cache = get_cache(CACHE)
+    if cache.get_cache_limit() < 10_000:
+        cache.change_cache_limit(10_000)
+    return cache
+
+
+def record(doc: str, cache=None) -> dict | None:
+    """What the cache knows of a page's last execution, or None.
+
+    Keys: `execution_seconds`, `compile_seconds`, `peak_bytes`, `date` (UTC),
+    `environment`, `parallel` (how many ran at a time).
+    """
+    cache = cache or open_cache()
+    try:
+        found = cache.match_cache_notebook(lecture_loader.read(source(doc)))
+        cache.get_cache_bundle(found.pk)
+    except (KeyError, NotJSONError):        # unknown, or half written
+        return None
+    return found.data
+
+
+async def run(doc: str, env: dict, timeout: float, parallel: int, cache):
+    """Execute one page in a fresh kernel and cache it; return a Failure or None."""
+    notebook = lecture_loader.read(source(doc))
+    lines = notebook.metadata["source_map"]
+    client = NotebookClient(
+        notebook, timeout=timeout, kernel_name="python3", record_timing=False,
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": str(source(doc).parent)}})
+    client.create_kernel_manager()
+    start = time.perf_counter()
+    index = 0
+    try:
+        await client.async_start_new_kernel()
+        await client.async_start_new_kernel_client()
+        await hidden(client, BEFORE)
+        for index, cell in enumerate(notebook.cells):
+            await client.async_execute_cell(cell, index)
+        info = await client.kc.kernel_info(reply=True)
+        notebook.metadata["language_info"] = info["content"]["language_info"]
+        seconds = time.perf_counter() - start
+        measured = json.loads(await hidden(client, AFTER))
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        return Failure(doc, f"cell {index}, line {lines[index] + 1} of "
+                       f"{source(doc).relative_to(ROOT)}\n\n"
+                       f"{notebook.cells[index].source}\n\n"
+                       f"{plain(str(error))}")
+    finally:
+        await client._async_cleanup_kernel()
+    data = {"execution_seconds": seconds, **measured, "environment": env,
+            "parallel": parallel, "date": datetime.datetime.now(
+                datetime.timezone.utc).isoformat(timespec="seconds")}
+    cache.cache_notebook_bundle(
+        CacheBundleIn(notebook, str(source(doc)), data=data),
+        check_validity=False, overwrite=True)
+    return None
+
+
+async def hidden(client: NotebookClient, code: str) -> str:
+    """Run code in a kernel that leaves no trace in the notebook; what it prints."""
+    printed = []
+
+    def keep(message):
+        if message["msg_type"] == "stream":
+            printed.append(message["content"]["text"])
+
+    reply = await client.kc.execute_interactive(
+        code, store_history=False, silent=False, output_hook=keep, timeout=120)
+    if reply["content"]["status"] != "ok":
+        raise RuntimeError(plain("\n".join(reply["content"]["traceback"])))
+    return "".join(printed)
+
+
+def plain(text: str) -> str:
+    """The text without terminal colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def execute(docs: list[str], jobs: int | None = None) -> list[Failure]:
+    """Execute the pages whose code or environment changed; return the failures.
+
+    `jobs` is how many run at a time: by default one a core, or one if a GPU is
+    found, since each JAX process takes most of a GPU's memory for itself.
+
+    Raises `ValueError` if `jobs` is below one.
+    """
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs must be at least 1, got {jobs}")
+    # Cached pages take dates from here, and figures must not depend on them.
+    os.environ.setdefault("SOURCE_DATE_EPOCH", "0")
+    cache, env = open_cache(), environment()
+    jobs = jobs or (env["cores"] if env["backend"] == "cpu" else 1)
+    pending = []
+    for doc in docs:
+        known = record(doc, cache)
+        if not (known and same_environment(known.get("environment", {}), env)):
+            forget(doc, cache)
+            pending.append((-(known or {}).get("execution_seconds", 1e9), doc))
+    pending = [doc for _, doc in sorted(pending)]      # the longest first
+    print(f"{len(docs) - len(pending)} of {len(docs)} lectures from the cache, "
+          f"{len(pending)} to execute, {jobs} at a time ({env['device']}, "
+          f"{env['cores']} cores)", flush=True)
+    timeout = config()["execute"]["timeout"]
+
+    async def all_of_them():
+        asyncio.get_running_loop().add_signal_handler(
+            signal.SIGTERM, asyncio.current_task().cancel)
+        free = asyncio.Semaphore(jobs)
+
+        async def one(doc):
+            async with free:
+                start = time.perf_counter()
+                failure = await run(doc, env, timeout, jobs, cache)
+                print(f"  {'FAILED' if failure else 'ok':6} {doc} "
+                      f"{time.perf_counter() - start:.1f} s", flush=True)
+                return failure
+
+        return await asyncio.gather(*map(one, pending))
+
+    failures = [f for f in asyncio.run(all_of_them()) if f]
+    for f in failures:
+        print(f"\n{'=' * 72}\nFAILED: {f.doc}, {f.message}", file=sys.stderr)
+    return failures
+
+
+def forget(doc: str, cache) -> None:
+    """Drop a page from the cache, also one that was half written."""
+    _, key = cache.create_hashed_notebook(lecture_loader.read(source(doc)))
+    try:
+        pk = NbCacheRecord.record_from_hashkey(key, cache.db).pk
+    except KeyError:
+        return
+    NbCacheRecord.remove_records([pk], cache.db)
+
+
+def over_budget(docs: list[str]) -> list[str]:
+    """Lectures that took more time or memory than `_config.yml` allows."""
+    budget = config()["sphinx"]["config"]["execution_budget"]
+    cache, complaints = open_cache(), []
+    for doc in docs:
+        known = record(doc, cache) or {}
+        own = {**budget, **budget.get("exceptions", {}).get(doc, {})}
+        seconds = known.get("execution_seconds", 0)
+        gib = known.get("peak_bytes", 0) / 2**30
+        if seconds > own["seconds"]:
+            complaints.append(f"{doc} took {seconds:.0f} s, "
+                              f"its budget is {own['seconds']} s")
+        if gib > own["gib"]:
+            complaints.append(f"{doc} used {gib:.2f} GiB of memory, "
+                              f"its budget is {own['gib']} GiB")
+    return complaints
