@@ -6,7 +6,7 @@ UV     := uv==0.13.9
 PORT   ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lecture serve style lock clean
+.PHONY: help book test check lecture serve style lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -18,6 +18,9 @@ book: $(VENV)/.ready  ## execute what changed, in parallel, and write _build/htm
 test: $(VENV)/.ready  ## run the whole test suite over the cores
 	$(BIN)/ruff check
 	$(BIN)/python -m pytest -n auto
+
+check: book  ## build the book and test its pages as built
+	$(BIN)/python -m pytest tests/site --require-book
 
 lecture: $(VENV)/.ready  ## execute and render one page: make lecture L=autodiff
 	@test -n "$(L)" || { echo "usage: make lecture L=<slug>" >&2; exit 2; }

@@ -53,7 +53,7 @@ def render(toc: Path, output: Path, *options: str) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("page", nargs="?", help="one page, as part/slug or slug")
+    parser.add_argument("page", nargs="?", help="part/slug or slug of a page")
     parser.add_argument("--jobs", type=int, help="lectures at a time")
     parser.add_argument("--execute-only", action="store_true")
     options = parser.parse_args()

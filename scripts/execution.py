@@ -71,8 +71,8 @@ def _report():
     except OSError:
         unit = 1 if sys.platform == 'darwin' else 1024
         peak = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({'compile_seconds': sum(get_ipython()._book_compile_seconds),
-                      'peak_bytes': peak}))
+    compiling = sum(get_ipython()._book_compile_seconds)
+    print(json.dumps({'compile_seconds': compiling, 'peak_bytes': peak}))
 _report()
 """
 
@@ -161,7 +161,7 @@ def record(doc: str, cache=None) -> dict | None:
 
 
 async def run(doc: str, env: dict, timeout: float, parallel: int, cache):
-    """Execute one page in a fresh kernel and cache it; return a Failure or None."""
+    """Execute a page in a fresh kernel and cache it; a Failure or None."""
     notebook = lecture_loader.read(source(doc))
     lines = notebook.metadata["source_map"]
     client = NotebookClient(
@@ -190,7 +190,7 @@ async def run(doc: str, env: dict, timeout: float, parallel: int, cache):
         await client._async_cleanup_kernel()
     data = {"execution_seconds": seconds, **measured, "environment": env,
             "parallel": parallel, "date": datetime.datetime.now(
-                datetime.timezone.utc).isoformat(timespec="seconds")}
+                datetime.UTC).isoformat(timespec="seconds")}
     cache.cache_notebook_bundle(
         CacheBundleIn(notebook, str(source(doc)), data=data),
         check_validity=False, overwrite=True)
@@ -198,7 +198,7 @@ async def run(doc: str, env: dict, timeout: float, parallel: int, cache):
 
 
 async def hidden(client: NotebookClient, code: str) -> str:
-    """Run code in a kernel that leaves no trace in the notebook; what it prints."""
+    """Run code in a kernel, with no trace in the notebook; what it prints."""
     printed = []
 
     def keep(message):

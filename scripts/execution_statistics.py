@@ -98,7 +98,8 @@ class ExecutionStatistics(SphinxDirective):
                 r["doc"], age(r["date"]) if measured else "",
                 f"{r['execution_seconds']:.2f}",
                 f"{r['compile_seconds']:.2f}" if measured else "",
-                f"{r['peak_bytes'] / 2**20:.0f}" if measured else "", "success"])
+                f"{r['peak_bytes'] / 2**20:.0f}" if measured else "",
+                "success"])
         # the total is that of the rows as printed
         seconds = [float(b[2]) for b in body if b[2]]
         compiling = [float(b[3]) for b in body if b[3]]

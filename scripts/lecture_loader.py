@@ -5,20 +5,36 @@ that what is tested and timed is what the reader sees.
 """
 import contextlib
 import io
+import re
 import sys
 import types
 from pathlib import Path
 
 import nbformat
 from IPython.core.interactiveshell import InteractiveShell
-from myst_parser.config.main import MdParserConfig
 from myst_nb.core.read import read_myst_markdown_notebook
+from myst_parser.config.main import MdParserConfig
 
 LECTURES = Path(__file__).resolve().parent.parent / "lectures"
+
+# What every notebook starts with.
+FRONT_MATTER = """---
+jupytext:
+  text_representation: {format_name: myst, extension: .md}
+kernelspec: {name: python3, display_name: Python 3, language: python}
+---
+
+"""
 
 
 class LectureError(Exception):
     """A cell of a lecture failed; the message tells which and why."""
+
+
+def sources() -> list[Path]:
+    """Every page below lectures/ but those whose path starts with `_`."""
+    return [p for p in sorted(LECTURES.rglob("*.md"))
+            if not re.search(r"(^|/)_", str(p.relative_to(LECTURES)))]
 
 
 def path_of(slug: str) -> Path:
@@ -26,10 +42,8 @@ def path_of(slug: str) -> Path:
 
     Raises `ValueError` if no lecture, or more than one, has that name.
     """
-    found = [p for p in LECTURES.rglob("*.md")
-             if not any(s.startswith("_") for s in p.relative_to(LECTURES).parts)
-             and str(p.relative_to(LECTURES).with_suffix("")).endswith(slug)
-             and p.stem == Path(slug).name]
+    found = [p for p in sources()
+             if f"/{p.relative_to(LECTURES)}".endswith(f"/{slug}.md")]
     if len(found) != 1:
         raise ValueError(f"slug must name one lecture below {LECTURES.name}/, "
                          f"got {slug!r}, which names {len(found)}")
@@ -57,7 +71,7 @@ def code_cells(path: Path):
 
 @contextlib.contextmanager
 def jax_settings_restored():
-    """Give back JAX's global settings (64-bit or not, NaN checks) on leaving."""
+    """Give back JAX's global settings (64-bit or not, ...) on leaving."""
     import jax
     before = dict(jax.config.values)
     try:

@@ -1,13 +1,11 @@
 """Fixtures of the test suite."""
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
 import lecture_loader
+
+TESTS = Path(__file__).resolve().parent
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +17,12 @@ def lecture(request):
     and are put back afterwards.
     """
     slug = request.path.stem.removeprefix("test_")
-    part = request.path.parent.relative_to(ROOT / "tests")
+    part = request.path.parent.relative_to(TESTS)
     with lecture_loader.jax_settings_restored():
         yield lecture_loader.load(str(part / slug))
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--require-book", action="store_true",
+        help="fail, instead of skipping, if the book has not been built")
