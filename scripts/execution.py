@@ -172,7 +172,9 @@ async def run(doc: str, env: dict, timeout: float, parallel: int, cache):
     start = time.perf_counter()
     index = 0
     try:
-        await client.async_start_new_kernel()
+        # a date that stands still, so that figures come out the same
+        await client.async_start_new_kernel(
+            env={**os.environ, "SOURCE_DATE_EPOCH": "0"})
         await client.async_start_new_kernel_client()
         await hidden(client, BEFORE)
         for index, cell in enumerate(notebook.cells):
@@ -227,8 +229,6 @@ def execute(docs: list[str], jobs: int | None = None) -> list[Failure]:
     """
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs must be at least 1, got {jobs}")
-    # Cached pages take dates from here, and figures must not depend on them.
-    os.environ.setdefault("SOURCE_DATE_EPOCH", "0")
     cache, env = open_cache(), environment()
     jobs = jobs or (env["cores"] if env["backend"] == "cpu" else 1)
     pending = []
