@@ -59,7 +59,10 @@ def main() -> int:
     options = parser.parse_args()
     docs = execution.notebooks()
     if options.page:
-        page = lecture_loader.path_of(options.page)
+        try:
+            page = lecture_loader.path_of(options.page)
+        except ValueError as error:
+            parser.error(str(error))
         page = str(page.relative_to(lecture_loader.LECTURES).with_suffix(""))
         docs = [d for d in docs if d == page]
     with alone():
@@ -74,6 +77,8 @@ def main() -> int:
             return int(bool(complaints))
         with timed("rendering"):
             if options.page:
+                print("one page alone: warnings about references to other "
+                      "pages are to be expected", flush=True)
                 toc = BUILD / "page_toc.yml"
                 toc.write_text(json.dumps({"format": "jb-book", "root": page}))
                 status = render(toc, BUILD / "page")

@@ -189,6 +189,8 @@ def test_solver_reports_that_it_stopped_at_its_cap(lecture):
     assert not stopped.converged
     assert int(stopped.iterations) == 10
     assert float(stopped.error) > 1e-12
+    path = lecture.capital_path(1.0, lecture.create_solow(), periods=11)
+    assert float(stopped.k) == pytest.approx(float(path[10]), rel=1e-14)
 
 
 def test_capital_path_with_full_depreciation(lecture):
@@ -311,7 +313,8 @@ def test_integral_over_a_disc(lecture):
 
 # The option
 
-
+    ("S_0", 0.0), ("ρ", 1.5), ("ν", -0.1), ("n", 0), ("n", 2.5),
+    ("n", math.inf),
 @pytest.mark.parametrize("name, value", [
     ("S_0", 0.0), ("ρ", 1.5), ("ν", -0.1), ("n", 0), ("n", 2.5), ("n", math.inf),
     ("β", 0.0),

@@ -305,7 +305,7 @@ def test_square_roots_of_prices_as_unknowns(lecture, p_0):
     result = lecture.newton(lecture.excess_demand_sqrt, z_0,
                             lecture.three_goods, lecture.autodiff_direction)
     assert result.status == lecture.CONVERGED and result.iterations <= 8
-    np.testing.assert_allclose(result.x**2, Q, atol=1e-13)
+    np.testing.assert_allclose(result.x, np.sqrt(Q), atol=1e-13)
 
 
 def test_random_starts(lecture):
@@ -439,7 +439,7 @@ def test_precision_follows_the_arguments(lecture):
     (lambda m: m.create_market(jnp.eye(2), c=jnp.ones(3)), "c must be"),
     (lambda m: m.create_market(jnp.eye(2), c=-1.0), "c must be"),
     (lambda m: m.draw_weights(0), "positive"),
-    (lambda m: m.draw_weights(3, axis=2), "axis"),
+    (lambda m: m.draw_weights(3, axis=2), "axis must be 0 or 1"),
     (lambda m: m.create_solow(jnp.ones((2, 3))), "square"),
     (lambda m: m.create_solow([[1, -1], [1, 1]]), "nonnegative"),
     (lambda m: m.create_solow(jnp.eye(2), s=1.5), "s must"),
