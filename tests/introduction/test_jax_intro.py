@@ -313,12 +313,9 @@ def test_integral_over_a_disc(lecture):
 
 # The option
 
-    ("S_0", 0.0), ("ρ", 1.5), ("ν", -0.1), ("n", 0), ("n", 2.5),
-    ("n", math.inf),
 @pytest.mark.parametrize("name, value", [
-    ("S_0", 0.0), ("ρ", 1.5), ("ν", -0.1), ("n", 0), ("n", 2.5), ("n", math.inf),
-    ("β", 0.0),
-    ("β", 1.1), ("K", -1.0), ("K", math.nan)])
+    ("S_0", 0.0), ("ρ", 1.5), ("ν", -0.1), ("n", 0), ("n", 2.5),
+    ("n", math.inf), ("β", 0.0), ("β", 1.1), ("K", -1.0), ("K", math.nan)])
 def test_option_factory_refuses(lecture, name, value):
     with pytest.raises(ValueError, match=f"{name} must .* got {value}"):
         lecture.create_option(**{name: value})
