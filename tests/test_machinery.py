@@ -45,6 +45,7 @@ def book(tmp_path, monkeypatch):
 
 # -- the loader -------------------------------------------------------------
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 def test_magics_shell_lines_and_displays(book):
     (book / "a.md").write_text(page(
         "!echo from the shell", "%timeit -n1 -r1 1 + 1", "x = 2\nx",
