@@ -7,6 +7,7 @@ only the lectures that were running. With each lecture the cache keeps how long
 it took, how much of that was compilation, its peak memory, and where it ran.
 """
 import asyncio
+import contextlib
 import datetime
 import hashlib
 import json
@@ -137,27 +138,35 @@ def same_environment(a: dict, b: dict) -> bool:
                for k in ("python", "requirements", "jax", "backend", "device"))
 
 
+@contextlib.contextmanager
 def open_cache():
     """The build's cache; it holds every lecture, however many there are."""
     cache = get_cache(CACHE)
-    if cache.get_cache_limit() < 10_000:
-        cache.change_cache_limit(10_000)
-    return cache
-
-
-def record(doc: str, cache=None) -> dict | None:
-    """What the cache knows of a page's last execution, or None.
-
-    Keys: `execution_seconds`, `compile_seconds`, `peak_bytes`, `date` (UTC),
-    `environment`, `parallel` (how many ran at a time).
-    """
-    cache = cache or open_cache()
     try:
-        found = cache.match_cache_notebook(lecture_loader.read(source(doc)))
-        cache.get_cache_bundle(found.pk)
-    except (KeyError, NotJSONError):        # unknown, or half written
-        return None
-    return found.data
+        if cache.get_cache_limit() < 10_000:
+            cache.change_cache_limit(10_000)
+        yield cache
+    finally:
+        cache.db.dispose()
+
+
+def records(docs: list[str]) -> dict[str, dict | None]:
+    """What the cache knows of each page's last execution, None if nothing.
+
+    Keys of a record: `execution_seconds`, `compile_seconds`, `peak_bytes`,
+    `date` (UTC), `environment`, `parallel` (how many ran at a time).
+    """
+    found = {}
+    with open_cache() as cache:
+        for doc in docs:
+            try:
+                match = cache.match_cache_notebook(
+                    lecture_loader.read(source(doc)))
+                cache.get_cache_bundle(match.pk)
+                found[doc] = match.data
+            except (KeyError, NotJSONError):    # unknown, or half written
+                found[doc] = None
+    return found
 
 
 async def run(doc: str, env: dict, timeout: float, parallel: int, cache):
@@ -229,39 +238,43 @@ def execute(docs: list[str], jobs: int | None = None) -> list[Failure]:
     """
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs must be at least 1, got {jobs}")
-    cache, env = open_cache(), environment()
+    env, known = environment(), records(docs)
     jobs = jobs or (env["cores"] if env["backend"] == "cpu" else 1)
-    pending = []
-    for doc in docs:
-        known = record(doc, cache)
-        if not (known and same_environment(known.get("environment", {}), env)):
-            forget(doc, cache)
-            pending.append((-(known or {}).get("execution_seconds", 1e9), doc))
-    pending = [doc for _, doc in sorted(pending)]      # the longest first
+    pending = [d for d in docs if not known[d] or not same_environment(
+        known[d].get("environment", {}), env)]
     print(f"{len(docs) - len(pending)} of {len(docs)} lectures from the cache, "
           f"{len(pending)} to execute, {jobs} at a time ({env['device']}, "
           f"{env['cores']} cores)", flush=True)
-    timeout = config()["execute"]["timeout"]
-
-    async def all_of_them():
-        asyncio.get_running_loop().add_signal_handler(
-            signal.SIGTERM, asyncio.current_task().cancel)
-        free = asyncio.Semaphore(jobs)
-
-        async def one(doc):
-            async with free:
-                start = time.perf_counter()
-                failure = await run(doc, env, timeout, jobs, cache)
-                print(f"  {'FAILED' if failure else 'ok':6} {doc} "
-                      f"{time.perf_counter() - start:.1f} s", flush=True)
-                return failure
-
-        return await asyncio.gather(*map(one, pending))
-
-    failures = [f for f in asyncio.run(all_of_them()) if f]
+    with open_cache() as cache:
+        # the longest first, by what earlier versions of the page took
+        took = {r.uri: r.data.get("execution_seconds", 0)
+                for r in cache.list_cache_records()}
+        pending.sort(key=lambda d: -took.get(str(source(d)), 1e9))
+        for doc in pending:
+            forget(doc, cache)
+        failures = [f for f in asyncio.run(
+            execute_all(pending, env, jobs, cache)) if f]
     for f in failures:
         print(f"\n{'=' * 72}\nFAILED: {f.doc}, {f.message}", file=sys.stderr)
     return failures
+
+
+async def execute_all(docs: list[str], env: dict, jobs: int, cache):
+    """Execute the pages, `jobs` at a time; a Failure or None for each."""
+    asyncio.get_running_loop().add_signal_handler(
+        signal.SIGTERM, asyncio.current_task().cancel)
+    timeout = config()["execute"]["timeout"]
+    free = asyncio.Semaphore(jobs)
+
+    async def one(doc):
+        async with free:
+            start = time.perf_counter()
+            failure = await run(doc, env, timeout, jobs, cache)
+            print(f"  {'FAILED' if failure else 'ok':6} {doc} "
+                  f"{time.perf_counter() - start:.1f} s", flush=True)
+            return failure
+
+    return await asyncio.gather(*map(one, docs))
 
 
 def forget(doc: str, cache) -> None:
@@ -277,9 +290,9 @@ def forget(doc: str, cache) -> None:
 def over_budget(docs: list[str]) -> list[str]:
     """Lectures that took more time or memory than `_config.yml` allows."""
     budget = config()["sphinx"]["config"]["execution_budget"]
-    cache, complaints = open_cache(), []
-    for doc in docs:
-        known = record(doc, cache) or {}
+    complaints = []
+    for doc, known in records(docs).items():
+        known = known or {}
         own = {**budget, **budget.get("exceptions", {}).get(doc, {})}
         seconds = known.get("execution_seconds", 0)
         gib = known.get("peak_bytes", 0) / 2**30

@@ -18,12 +18,11 @@ import execution
 def rows() -> list[dict]:
     """One record a notebook of the book, in the order of its contents.
 
-    Keys are those of `execution.record`, and `doc`. A notebook that was never
+    Keys are those of `execution.records`, and `doc`. A notebook that was never
     executed has `doc` alone.
     """
-    cache = execution.open_cache()
-    return [{"doc": d, **(execution.record(d, cache) or {})}
-            for d in execution.notebooks()]
+    found = execution.records(execution.notebooks())
+    return [{"doc": doc, **(known or {})} for doc, known in found.items()]
 
 
 def age(date: str) -> str:

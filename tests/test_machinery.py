@@ -43,6 +43,10 @@ def book(tmp_path, monkeypatch):
     return lectures
 
 
+def record(doc):
+    return execution.records([doc])[doc]
+
+
 # -- the loader -------------------------------------------------------------
 
 @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
@@ -112,16 +116,16 @@ def test_parallel_run_then_cache_then_what_changed(book, capsys):
             f"print({name!r}, start, time.time())"))
     docs = ["part/a", "part/b"]
     assert execution.execute(docs, jobs=2) == []
-    cache = execution.open_cache()
     spans = []
-    for doc in docs:
-        nb = lecture_loader.read(execution.source(doc))
-        _, nb = cache.merge_match_into_notebook(nb)
-        _, start, end = nb.cells[-1].outputs[0].text.split()
-        spans.append((float(start), float(end)))
+    with execution.open_cache() as cache:
+        for doc in docs:
+            nb = lecture_loader.read(execution.source(doc))
+            _, nb = cache.merge_match_into_notebook(nb)
+            _, start, end = nb.cells[-1].outputs[0].text.split()
+            spans.append((float(start), float(end)))
     (a0, a1), (b0, b1) = spans
     assert max(a0, b0) < min(a1, b1), "the two did not overlap in time"
-    known = execution.record("part/a")
+    known = record("part/a")
     assert known["execution_seconds"] > 2 and known["peak_bytes"] > 2**24
 
     capsys.readouterr()
@@ -148,7 +152,7 @@ def test_another_environment_runs_anew(book, capsys, monkeypatch):
     capsys.readouterr()
     execution.execute(["part/a"])
     assert "0 of 1 lectures from the cache" in capsys.readouterr().out
-    assert execution.record("part/a")["environment"]["jax"] == "2"
+    assert record("part/a")["environment"]["jax"] == "2"
 
 
 def test_failed_lecture_shows_cell_and_traceback(book, capsys):
@@ -161,8 +165,8 @@ def test_failed_lecture_shows_cell_and_traceback(book, capsys):
     for part in ("bad.md", "f(x)", "return y / 0", "ZeroDivisionError"):
         assert part in err
     assert "\x1b" not in err
-    assert execution.record("part/good") is not None
-    assert execution.record("part/bad") is None
+    assert record("part/good") is not None
+    assert record("part/bad") is None
 
 
 def test_half_written_record_is_made_anew(book):
@@ -170,9 +174,9 @@ def test_half_written_record_is_made_anew(book):
     execution.execute(["part/a"])
     for written in execution.CACHE.glob("executed/*/base.ipynb"):
         written.write_text(written.read_text()[:40])
-    assert execution.record("part/a") is None
+    assert record("part/a") is None
     assert execution.execute(["part/a"]) == []
-    assert execution.record("part/a") is not None
+    assert record("part/a") is not None
 
 
 def test_killed_run_resumes(book, tmp_path, capsys):
@@ -193,7 +197,7 @@ def test_killed_run_resumes(book, tmp_path, capsys):
     with subprocess.Popen([sys.executable, "-c", program],
                           stdout=subprocess.DEVNULL) as run:
         deadline = time.time() + 40
-        while time.time() < deadline and execution.record(docs[0]) is None:
+        while time.time() < deadline and record(docs[0]) is None:
             time.sleep(0.2)
         os.kill(run.pid, signal.SIGKILL)
     (book / "slow.md").write_text(page("import time", "time.sleep(0)"))
