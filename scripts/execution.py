@@ -140,11 +140,9 @@ def same_environment(a: dict, b: dict) -> bool:
 
 @contextlib.contextmanager
 def open_cache():
-    """The build's cache; it holds every lecture, however many there are."""
+    """The build's cache, with its database closed at the end."""
     cache = get_cache(CACHE)
     try:
-        if cache.get_cache_limit() < 10_000:
-            cache.change_cache_limit(10_000)
         yield cache
     finally:
         cache.db.dispose()
