@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import fcntl
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -83,7 +84,10 @@ def main() -> int:
                 toc.write_text(json.dumps({"format": "jb-book", "root": page}))
                 status = render(toc, BUILD / "page")
             else:
-                status = render(ROOT / "_toc.yml", ROOT, "-W", "-n",
+                # every page anew: sidebars and the index stay right, and
+                # nothing is left of a page that is no more
+                shutil.rmtree(BUILD / "html", ignore_errors=True)
+                status = render(ROOT / "_toc.yml", ROOT, "--all", "-W", "-n",
                                 "--keep-going")
         return status or int(bool(complaints))
 

@@ -60,8 +60,6 @@ class ExecutionStatistics(SphinxDirective):
     """Table and chart of the notebooks' run times."""
 
     def run(self):
-        # rendered anew in each build: the records are no part of the source
-        self.env.note_reread()
         table = rows()
         done = [r for r in table if "execution_seconds" in r]
         out = []
@@ -73,9 +71,6 @@ class ExecutionStatistics(SphinxDirective):
     def picture(self, done):
         path = execution.ROOT / "_build" / "execution_statistics"
         chart(done, path)
-        # Sphinx warns before it overwrites a picture of an earlier build
-        copy = self.env.app.outdir / self.env.app.builder.imagedir
-        (copy / f"{path.name}.svg").unlink(missing_ok=True)
         image = nodes.image(
             uri=f"../../_build/{path.name}.*", width="100%",
             alt="Horizontal bars, one a page, of wall-clock seconds, the "
