@@ -49,9 +49,9 @@ def test_guarding_the_argument(lecture):
 
 
 def test_iteration_tells_how_it_ended(lecture):
-    point, converged, _ = lecture.iterate(
+    point, converged, steps = lecture.iterate(
         lecture.oscillate, jnp.float64(0), 1e-10)
-    assert converged and point == pytest.approx(100, abs=1e-9)
+    assert converged and steps < 400 and point == pytest.approx(100, abs=1e-9)
     _, converged, steps = lecture.iterate(
         lecture.oscillate, jnp.float32(1 / 3), 1e-10)
     assert not converged and steps == 1000

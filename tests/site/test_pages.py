@@ -68,7 +68,7 @@ def test_no_lecture_is_over_its_budget():
 
 
 def test_landing_page_and_introduction_are_quick(pages):
-    "Together, with the start of the kernel, below five seconds of work."
+    "Below five seconds with the start of the kernel, the cores to itself."
     about = execution.records(DOCS[:2])["introduction/about"]
     assert about["execution_seconds"] < 5 * about["parallel"]
 
