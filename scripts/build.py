@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import execution
+import hidden_solutions
 import lecture_loader
 
 ROOT = execution.ROOT
@@ -58,6 +59,10 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, help="lectures at a time")
     parser.add_argument("--execute-only", action="store_true")
     options = parser.parse_args()
+    try:
+        hidden_solutions.hidden()
+    except ValueError as error:
+        parser.error(str(error))
     docs = execution.notebooks()
     if options.page:
         try:

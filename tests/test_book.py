@@ -163,7 +163,7 @@ def test_page_imports_are_required_and_named_at_the_top():
 
 
 def test_code_cells_are_in_style(tmp_path):
-    for doc in NOTEBOOKS:
+    for doc in [*NOTEBOOKS, "_template"]:
         notebook = lecture_loader.read(execution.source(doc))
         nbformat.write(notebook, tmp_path / f"{doc.replace('/', '.')}.ipynb")
     done = subprocess.run(
@@ -171,6 +171,23 @@ def test_code_cells_are_in_style(tmp_path):
          str(ROOT / "ruff.toml"), "--output-format", "concise", str(tmp_path)],
         capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_template_passes_when_copied(tmp_path, monkeypatch):
+    "What the structural tests ask of a lecture, the template has."
+    copy = tmp_path / "part" / "template.md"
+    copy.parent.mkdir()
+    copy.write_text((LECTURES / "_template.md").read_text("utf-8"), "utf-8")
+    monkeypatch.setattr(lecture_loader, "LECTURES", tmp_path)
+    for check in (test_label_and_title, test_front_matter,
+                  test_lecture_has_its_parts, test_exercises_have_solutions,
+                  test_figures_have_caption_name_and_alt_text,
+                  test_each_drawn_figure_is_shown_once,
+                  test_no_shell_and_no_deprecated_key):
+        check("part/template")
+    with lecture_loader.jax_settings_restored():
+        lecture = lecture_loader.load("part/template")
+    assert lecture.solution.w == pytest.approx(20, rel=1e-10)
 
 
 # -- citations --------------------------------------------------------------
