@@ -6,6 +6,7 @@ PAGE, as `part/slug` or `slug`, executes and renders that page alone, into
 _build/page; references to other pages then stay unresolved.
 """
 import argparse
+import asyncio
 import contextlib
 import fcntl
 import json
@@ -98,4 +99,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit("interrupted: finished lectures are kept, and the next build "
+                 "goes on from there")

@@ -196,7 +196,9 @@ async def run(doc: str, env: dict, timeout: float, parallel: int, cache):
                        f"{notebook.cells[index].source}\n\n"
                        f"{plain(str(error))}")
     finally:
-        await client._async_cleanup_kernel()
+        if client.kc is not None:
+            client.kc.stop_channels()
+        await client.km.shutdown_kernel(now=True)
     data = {"execution_seconds": seconds, **measured, "environment": env,
             "parallel": parallel, "date": datetime.datetime.now(
                 datetime.UTC).isoformat(timespec="seconds")}

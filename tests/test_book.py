@@ -206,6 +206,12 @@ def test_citations_and_bibliography_agree():
     assert set(cited()) == set(BIBLIOGRAPHY.entries)
 
 
+def test_every_lecture_cites_its_sources():
+    for doc in NOTEBOOKS:
+        if not doc.startswith("other/"):
+            assert re.search(r"\{cite(:\w+)?\}`", text(doc)), doc
+
+
 def test_bibliography_entries_are_complete():
     needed = {"article": {"title", "journal", "volume", "pages", "year"},
               "book": {"title", "publisher", "year"},
