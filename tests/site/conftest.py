@@ -74,6 +74,7 @@ def reader(browser, home):
     def open_page(path, width=1280):
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme="light",
+            reduced_motion="reduce",
             permissions=["clipboard-read", "clipboard-write"])
         try:
             context.add_init_script(MARK_MATHEMATICS)
@@ -83,7 +84,8 @@ def reader(browser, home):
             page.complaints = []
             page.on("console", lambda m: m.type == "error"
                     and page.complaints.append(f"console: {m.text}"))
-            page.on("pageerror", lambda e: page.complaints.append(f"error: {e}"))
+            page.on("pageerror",
+                    lambda e: page.complaints.append(f"error: {e}"))
             page.on("response", lambda r: r.status >= 400
                     and page.complaints.append(f"{r.status}: {r.url}"))
             page.on("request", lambda r: r.url.startswith(("http", "ws"))
