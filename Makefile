@@ -19,8 +19,8 @@ test: $(VENV)/.ready  ## run the whole test suite over the cores
 	$(BIN)/ruff check
 	$(BIN)/python -m pytest -n auto
 
-check: book  ## build the book and test its pages as built
-	$(BIN)/python -m pytest tests/site --require-book
+check: book  ## build the book and test its pages, also in Chromium
+	$(BIN)/python -m pytest tests/site --require-book -n auto --dist load
 
 lecture: $(VENV)/.ready  ## execute and render one page: make lecture L=autodiff
 	@test -n "$(L)" || { echo "usage: make lecture L=<slug>" >&2; exit 2; }
