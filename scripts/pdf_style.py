@@ -7,6 +7,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.builders.latex.nodes import thebibliography
 from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx_exercise.latex import LaTeXMarkup
 from sphinx_jupyterbook_latex.nodes import HiddenCellNode, RootHeader
 
 
@@ -35,6 +36,17 @@ def number_as_latex(app, *_):
 def page_of(env, node, tag):
     """The page that a theorem of the assembled book comes from."""
     return node["docname"]
+
+
+class Unfold(SphinxPostTransform):
+    """Print the code that the site folds away: paper has no button."""
+    builders = ("latex",)
+    default_priority = 300      # before Jupyter Book drops it
+
+    def run(self):
+        for cell in self.document.findall(nodes.container):
+            cell["classes"] = [c for c in cell["classes"]
+                               if not c.startswith("tag_hide-")]
 
 
 class TheoremPages(SphinxPostTransform):
@@ -95,9 +107,13 @@ class Bibliography(SphinxPostTransform):
 def setup(app):
     # the search in sphinx-proof misses pages with an apostrophe in the title
     sphinx_proof.nodes.find_parent = page_of
+    # exercises and solutions in a style of their own
+    LaTeXMarkup.visit_admonition = lambda _: "\n\\begin{exercisebox}"
+    LaTeXMarkup.depart_admonition = lambda _: "\\end{exercisebox}\n"
+    app.add_post_transform(Unfold)
     app.connect("config-inited", mathematics)
     app.connect("builder-inited", number_as_the_site, priority=900)
-    app.connect("env-updated", number_as_latex)
+    app.connect("env-check-consistency", number_as_latex)
     app.add_post_transform(TheoremPages)
     app.add_post_transform(LandingPage)
     app.add_post_transform(Bibliography)

@@ -26,3 +26,6 @@ def pytest_addoption(parser):
     parser.addoption(
         "--require-book", action="store_true",
         help="fail, instead of skipping, if the book has not been built")
+    parser.addoption(
+        "--require-pdf", action="store_true",
+        help="fail, instead of skipping, if the PDF has not been built")
