@@ -30,7 +30,8 @@ def typeset() -> int:
     status = subprocess.run(
         ["latexmk", "-silent", "-xelatex", "-interaction=nonstopmode",
          "-file-line-error", book], cwd=LATEX, env=env,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL).returncode
     log = (LATEX / book).with_suffix(".log").read_text(
         encoding="utf-8", errors="replace")
     wrong = complaints(log)
@@ -70,6 +71,7 @@ def main() -> int:
               f"{' '.join(missing)}\n", file=sys.stderr)
         return 1
     with build.alone():
+        OUTPUT.unlink(missing_ok=True)
         with build.timed("execution"):
             if execution.execute(execution.notebooks(), options.jobs):
                 return 1

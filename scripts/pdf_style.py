@@ -61,6 +61,23 @@ class TheoremPages(SphinxPostTransform):
                     node["docname"] = page["docname"]
 
 
+class Proofs(SphinxPostTransform):
+    """Set a proof without a box, from its first word to an open square."""
+    builders = ("latex",)
+    default_priority = 500
+
+    def run(self):
+        for proof in list(self.document.findall(
+                sphinx_proof.nodes.proof_node)):
+            box = proof[0]
+            first, last = box[0], box[-1]
+            word, _, rest = first[0].astext().partition(" ")
+            first[0:1] = [nodes.emphasis(text=word), nodes.Text(f" {rest}")]
+            if isinstance(last, nodes.paragraph):
+                last += nodes.raw("", r"\hfill\(\square\)", format="latex")
+            proof.children = box.children
+
+
 class LandingPage(SphinxPostTransform):
     """Make the landing page a foreword: no cards, no second contents."""
     builders = ("latex",)
@@ -115,6 +132,7 @@ def setup(app):
     app.connect("builder-inited", number_as_the_site, priority=900)
     app.connect("env-check-consistency", number_as_latex)
     app.add_post_transform(TheoremPages)
+    app.add_post_transform(Proofs)
     app.add_post_transform(LandingPage)
     app.add_post_transform(Bibliography)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
