@@ -6,11 +6,11 @@ UV     := uv==0.13.9
 PORT   ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check lecture serve style lock clean
+.PHONY: help book test check pdf pdf-check pdf-packages lecture serve style lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
-	  awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	  awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 book: $(VENV)/.ready  ## execute what changed, in parallel, and write _build/html
 	$(BIN)/python scripts/build.py
@@ -21,6 +21,15 @@ test: $(VENV)/.ready  ## run the whole test suite over the cores
 
 check: book  ## build the book and test its pages, also in Chromium
 	$(BIN)/python -m pytest tests/site --require-book -n auto --dist load
+
+pdf: $(VENV)/.ready  ## execute what changed and write one PDF of the book
+	$(BIN)/python scripts/pdf.py
+
+pdf-check: pdf  ## build the PDF and test it as built
+	$(BIN)/python -m pytest tests/site/test_pdf.py --require-pdf
+
+pdf-packages:  ## name the Debian packages that the PDF needs
+	@$(PYTHON) scripts/pdf_needs.py
 
 lecture: $(VENV)/.ready  ## execute and render one page: make lecture L=autodiff
 	@test -n "$(L)" || { echo "usage: make lecture L=<slug>" >&2; exit 2; }

@@ -112,7 +112,7 @@ class ExecutionStatistics(SphinxDirective):
         for cells in body:
             rest += self.row(cells, link=cells is not body[-1])
         group += [header, rest]
-        out = nodes.table(classes=["execution-statistics"])
+        out = nodes.table(classes=["execution-statistics", "colwidths-given"])
         out += group
         return out
 

@@ -29,3 +29,6 @@ def pytest_addoption(parser):
     parser.addoption(
         "--require-browser", action="store_true",
         help="fail, instead of skipping, if there is no Chromium")
+    parser.addoption(
+        "--require-pdf", action="store_true",
+        help="fail, instead of skipping, if the PDF has not been built")
