@@ -6,11 +6,12 @@ UV     := uv==0.13.9
 PORT   ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check lecture serve style lock clean
+.PHONY: help book test check lecture serve style lock clean \
+        notebooks notebooks-test site
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
-	  awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	  awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 book: $(VENV)/.ready  ## execute what changed, in parallel, and write _build/html
 	$(BIN)/python scripts/build.py
@@ -19,7 +20,18 @@ test: $(VENV)/.ready  ## run the whole test suite over the cores
 	$(BIN)/ruff check
 	$(BIN)/python -m pytest -n auto
 
-check: book  ## build the book and test its pages as built
+notebooks: $(VENV)/.ready  ## write one .ipynb a lecture into _build/notebooks
+	$(BIN)/python scripts/notebooks.py
+
+notebooks-test: $(VENV)/.ready  ## run three notebooks in an environment like Colab's
+	$(BIN)/python scripts/try_notebooks.py
+
+site: book notebooks  ## the whole site, with what it offers to download
+	cp -R _build/notebooks _build/html/notebooks
+	if test -f _build/qe-with-jax.pdf; \
+	then cp _build/qe-with-jax.pdf _build/html/; fi
+
+check: site  ## build the book and test its pages as built
 	$(BIN)/python -m pytest tests/site --require-book
 
 lecture: $(VENV)/.ready  ## execute and render one page: make lecture L=autodiff
