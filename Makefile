@@ -23,7 +23,7 @@ test: $(VENV)/.ready  ## run the whole test suite over the cores
 notebooks: $(VENV)/.ready  ## write one .ipynb a lecture into _build/notebooks
 	$(BIN)/python scripts/notebooks.py
 
-notebooks-test: $(VENV)/.ready  ## run three notebooks in an environment like Colab's
+notebooks-test: notebooks  ## run three notebooks in an environment like Colab's
 	$(BIN)/python scripts/try_notebooks.py
 
 site: book notebooks  ## the whole site, with what it offers to download

@@ -271,7 +271,8 @@ class Markdown:
                 parts = [r"\begin{gathered}" + r"\\ ".join(parts)
                          + r"\end{gathered}"]
         tex = self.tex("\n".join(parts))
-        if node["ids"] and node.get("number"):
+        # as on the site: what brings its own environment has no number
+        if node["ids"] and node.get("number") and not node.get("nowrap"):
             number = get_node_equation_number(self, node)
             tex += rf" \tag{{{number}}}"
         # one line: the sign of a quotation must not stand in a formula
