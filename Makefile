@@ -6,11 +6,13 @@ UV     := uv==0.13.9
 PORT   ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check pdf pdf-check pdf-packages lecture serve style lock clean
+.PHONY: help book test check pdf pdf-check pdf-packages notebooks \
+        notebooks-test site lecture serve style lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
-	  awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	  awk -F ':.*## ' '{printf "  make %-15s %s
+", $$1, $$2}'
 
 book: $(VENV)/.ready  ## execute what changed, in parallel, and write _build/html
 	$(BIN)/python scripts/build.py
@@ -19,7 +21,7 @@ test: $(VENV)/.ready  ## run the whole test suite over the cores
 	$(BIN)/ruff check
 	$(BIN)/python -m pytest -n auto
 
-check: book  ## build the book and test its pages, also in Chromium
+check: site  ## build the book and test its pages, also in Chromium
 	$(BIN)/python -m pytest tests/site --require-book -n auto --dist load
 
 pdf: $(VENV)/.ready  ## execute what changed and write one PDF of the book
@@ -30,6 +32,18 @@ pdf-check: pdf  ## build the PDF and test it as built
 
 pdf-packages:  ## name the Debian packages that the PDF needs
 	@$(PYTHON) scripts/pdf_needs.py
+
+notebooks: $(VENV)/.ready  ## write one .ipynb a lecture into _build/notebooks
+	$(BIN)/python scripts/notebooks.py
+
+notebooks-test: notebooks  ## run three notebooks in an environment like Colab's
+	$(BIN)/python scripts/try_notebooks.py
+
+site: book notebooks  ## the whole site, with what it offers to download
+	cp -R _build/notebooks _build/html/notebooks
+	if test -f _build/qe-with-jax.pdf; \
+	then cp _build/qe-with-jax.pdf _build/html/; fi
+
 
 lecture: $(VENV)/.ready  ## execute and render one page: make lecture L=autodiff
 	@test -n "$(L)" || { echo "usage: make lecture L=<slug>" >&2; exit 2; }
