@@ -87,7 +87,8 @@ apt-pdf:  ## install the Debian packages that `make pdf` needs
 	$$sudo apt-get update -q && \
 	$$sudo apt-get install -q -y --no-install-recommends $$packages
 
-release: pdf notebooks site  ## gather what a release offers in _build/release
+release: pdf  ## build all, and gather what a release offers in _build/release
+	$(MAKE) site
 	rm -rf $(RELEASE) && mkdir -p $(RELEASE)
 	cp _build/qe-with-jax.pdf $(RELEASE)
 	cd _build && $(abspath $(BIN))/python -m zipfile -c release/notebooks.zip notebooks
