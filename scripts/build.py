@@ -1,9 +1,11 @@
 """Build the book: execute what changed, in parallel, then render the pages.
 
-usage: build.py [--jobs N] [--execute-only] [PAGE]
+usage: build.py [--jobs N] [--execute-only | --links] [PAGE]
 
 PAGE, as `part/slug` or `slug`, executes and renders that page alone, into
-_build/page; references to other pages then stay unresolved.
+_build/page; references to other pages then stay unresolved. --links writes no
+page, but asks every link to another host and lists the answers in
+_build/linkcheck.
 """
 import argparse
 import asyncio
@@ -59,11 +61,15 @@ def main() -> int:
     parser.add_argument("page", nargs="?", help="part/slug or slug of a page")
     parser.add_argument("--jobs", type=int, help="lectures at a time")
     parser.add_argument("--execute-only", action="store_true")
+    parser.add_argument("--links", action="store_true",
+                        help="check links to other hosts")
     options = parser.parse_args()
     try:
         hidden_solutions.hidden()
     except ValueError as error:
         parser.error(str(error))
+    if options.page and options.links:
+        parser.error("--links checks the whole book: name no page")
     docs = execution.notebooks()
     if options.page:
         try:
@@ -82,6 +88,10 @@ def main() -> int:
             return 1
         if options.execute_only:
             return int(bool(complaints))
+        if options.links:
+            with timed("link check"):
+                return render(ROOT / "_toc.yml", ROOT, "--builder", "custom",
+                              "--custom-builder", "linkcheck")
         with timed("rendering"):
             if options.page:
                 print("one page alone: warnings about references to other "
