@@ -39,7 +39,7 @@ def book(tmp_path, monkeypatch):
     monkeypatch.setattr(execution, "environment", lambda: ENVIRONMENT)
     (tmp_path / "_config.yml").write_text(
         "execute: {timeout: 60}\n"
-        "sphinx: {config: {execution_budget: {seconds: 50, gib: 2}}}\n")
+        "sphinx: {config: {execution_budget: {cpu_seconds: 50, gib: 2}}}\n")
     return lectures
 
 
@@ -209,8 +209,8 @@ def test_budget_of_time_and_memory(book, tmp_path):
     (book / "a.md").write_text(page("x = bytearray(200 * 2**20)"))
     execution.execute(["part/a"])
     assert execution.over_budget(["part/a"]) == []
-    for budget, word in (("seconds: 0.1, gib: 2", "took"),
-                         ("seconds: 50, gib: 0.1", "memory")):
+    for budget, word in (("cpu_seconds: 0.1, gib: 2", "took"),
+                         ("cpu_seconds: 50, gib: 0.1", "memory")):
         (tmp_path / "_config.yml").write_text(
             f"sphinx: {{config: {{execution_budget: {{{budget}}}}}}}")
         complaint, = execution.over_budget(["part/a"])
