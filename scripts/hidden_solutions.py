@@ -25,10 +25,15 @@ def hidden() -> bool:
 
 
 class RemoveSolutions(SphinxTransform):
-    """Remove solutions once start, cells and end have become one node."""
+    """Remove solutions once start, cells and end have become one node.
+
+    The builder of notebooks removes them itself, with their code.
+    """
     default_priority = MergeGatedSolutions.default_priority + 1
 
     def apply(self):
+        if self.app.builder.name == "ipynb":
+            return
         for node in list(self.document.findall(solution_node)):
             node.parent.remove(node)
 

@@ -9,7 +9,6 @@ cells are those of the lecture, without outputs.
 With SOLUTIONS=hidden in the environment, solutions are left out.
 """
 import ast
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from sphinx.util.math import get_node_equation_number
 from sphinx_exercise.nodes import is_exercise_node, is_solution_node
 
 import execution
+import hidden_solutions
 import lecture_loader
 
 # What a notebook finds on Colab: the scientific stack, and the kernel's own.
@@ -96,17 +96,6 @@ def install_cell(sources: list[str], pinned=None, distributions=None):
         return None
     return new_code_cell("# what Colab lacks, in the version that made the "
                          "book\n%pip install -q " + " ".join(sorted(lines)))
-
-
-def solutions_hidden() -> bool:
-    """Whether SOLUTIONS=hidden is set.
-
-    Raises `ValueError` if the variable has a value that means nothing.
-    """
-    value = os.environ.get("SOLUTIONS", "")
-    if value not in ("", "shown", "hidden"):
-        raise ValueError(f"SOLUTIONS must be shown or hidden, got {value!r}")
-    return value == "hidden"
 
 
 # -- Markdown ---------------------------------------------------------------
@@ -527,7 +516,7 @@ class NotebookBuilder(Builder):
     def init(self) -> None:
         self.site = self.config.html_baseurl.rstrip("/") + "/"
         self.docs = set(execution.notebooks())
-        self.hide_solutions = solutions_hidden()
+        self.hide_solutions = hidden_solutions.hidden()
 
     def get_outdated_docs(self) -> Iterator[str]:
         yield from sorted(self.docs & self.env.found_docs)

@@ -1,16 +1,20 @@
 """The exported notebooks, on a made-up book that has every kind of node."""
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 
+import execution
 import lecture_loader
 import notebook_builder
 
+ROOT = execution.ROOT
 SCRIPTS = Path(notebook_builder.__file__).parent
 SITE = "https://example.org/book/"
 
@@ -325,6 +329,31 @@ def test_other_value_of_solutions_is_an_error(monkeypatch):
     monkeypatch.setenv("SOLUTIONS", "hide")
     with pytest.raises(ValueError, match="SOLUTIONS.*'hide'"):
         notebook_builder.solutions_hidden()
+
+
+# -- other places where lectures open ---------------------------------------
+
+@pytest.mark.parametrize("doc", execution.notebooks())
+def test_jupyter_opens_the_markdown_files_as_notebooks(doc):
+    "With jupytext, as on Binder: the same code cells."
+    path = execution.source(doc)
+    assert [c.source for c in jupytext.read(path).cells
+            if c.cell_type == "code"] == [
+        c.source for _, _, c in lecture_loader.code_cells(path)]
+
+
+def test_codespaces_make_the_environment():
+    container = json.loads(
+        (ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
+    assert container["postCreateCommand"] == "make .venv/.ready"
+    settings = container["customizations"]["vscode"]["settings"]
+    assert "/.venv/bin/" in settings["python.defaultInterpreterPath"]
+
+
+def test_binder_gets_one_python_and_opens_notebooks():
+    text = (ROOT / "environment.yml").read_text("utf-8")
+    assert re.search(r"^  - python=3\.\d+$", text, re.M)
+    assert os.access(ROOT / "postBuild", os.X_OK)
 
 
 # -- what a lecture has to install ------------------------------------------

@@ -13,6 +13,11 @@ def test_versions_are_those_of_the_installed_packages(lecture):
                          lecture.__stdout__, re.MULTILINE)
 
 
+def test_every_package_is_listed_and_a_missing_one_is_no_trouble(lecture):
+    assert list(lecture.versions) == lecture.packages
+    assert lecture.version_of("no-such-package") is None
+
+
 def test_python_version_has_three_components(lecture):
     found = re.search(r"^Python +(\d+\.\d+\.\d+)", lecture.__stdout__)
     assert found[1] == platform.python_version()
