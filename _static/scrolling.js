@@ -2,13 +2,14 @@
 // and scrolled by keyboard, and is no stop for the keyboard when all of it shows.
 document.addEventListener("DOMContentLoaded", () => {
   const boxes = "pre, .math, figure, .output, .pst-scrollable-table-container";
-  const update = ({ target }) => {
-    if (target.scrollWidth > target.clientWidth + 1) target.tabIndex = 0;
-    else target.removeAttribute("tabindex");
+  const update = (box) => {
+    if (box.scrollWidth > box.clientWidth + 1
+        && /auto|scroll/.test(getComputedStyle(box).overflowX)) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
   };
-  const observer = new ResizeObserver((entries) => entries.forEach(update));
-  document.querySelectorAll(boxes).forEach((box) => {
-    if (!/auto|scroll/.test(getComputedStyle(box).overflowX)) return;
+  const observer = new ResizeObserver((entries) => entries.forEach(
+    ({ target }) => update(target.matches(boxes) ? target : target.parentElement)));
+  document.querySelectorAll(`article :is(${boxes})`).forEach((box) => {
     observer.observe(box);
     // a formula is set, or a picture comes, without a change of its box
     if (box.firstElementChild) observer.observe(box.firstElementChild);

@@ -71,7 +71,6 @@ OUT_OF_REACH = """() => [...document.querySelectorAll("body *")].filter(e =>
   /auto|scroll/.test(getComputedStyle(e).overflowX)
   && e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 1
   && e.checkVisibility() && e.tabIndex < 0
-  && !e.querySelector("a[href], button, input")
 ).map(e => e.outerHTML.slice(0, 120))"""
 
 OVERFLOW = """() => {
@@ -83,7 +82,8 @@ OVERFLOW = """() => {
     e => e.outerHTML.slice(0, 120))];
 }"""
 
-FIGURES = """() => [...document.querySelectorAll("article .cell img")].map(
+FIGURES = """() => [...document.querySelectorAll(
+  "article figure img, article .cell img")].map(
   e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).filter,
         e.getBoundingClientRect().width])"""
 
