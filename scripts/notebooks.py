@@ -12,6 +12,7 @@ from pathlib import Path
 
 import build
 import execution
+import hidden_solutions
 import notebook_builder
 
 
@@ -26,7 +27,7 @@ def main() -> int:
                         default=build.BUILD / "notebooks")
     options = parser.parse_args()
     try:
-        notebook_builder.solutions_hidden()
+        hidden_solutions.hidden()
     except ValueError as error:
         parser.error(str(error))
     name = notebook_builder.NotebookBuilder.name

@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 import execution
+import hidden_solutions
 import lecture_loader
 import notebook_builder
 
@@ -328,7 +329,7 @@ def test_solutions_are_hidden_on_request(root, notebook):
 def test_other_value_of_solutions_is_an_error(monkeypatch):
     monkeypatch.setenv("SOLUTIONS", "hide")
     with pytest.raises(ValueError, match="SOLUTIONS.*'hide'"):
-        notebook_builder.solutions_hidden()
+        hidden_solutions.hidden()
 
 
 # -- other places where lectures open ---------------------------------------
