@@ -20,7 +20,7 @@ def hidden() -> bool:
     """
     wish = os.environ.get("SOLUTIONS") or "shown"
     if wish not in ("shown", "hidden"):
-        raise ValueError(f"SOLUTIONS must be shown or hidden, got {wish}")
+        raise ValueError(f"SOLUTIONS must be shown or hidden, got {wish!r}")
     return wish == "hidden"
 
 

@@ -79,5 +79,5 @@ def test_the_switch_knows_two_words(monkeypatch):
         monkeypatch.setenv("SOLUTIONS", word)
         assert hidden_solutions.hidden() is hidden
     monkeypatch.setenv("SOLUTIONS", "no")
-    with pytest.raises(ValueError, match="shown or hidden, got no"):
+    with pytest.raises(ValueError, match="shown or hidden, got 'no'"):
         hidden_solutions.hidden()
