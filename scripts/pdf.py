@@ -37,6 +37,9 @@ def typeset() -> int:
     wrong = complaints(log)
     for line in wrong:
         print(line, file=sys.stderr)
+    if any(line.startswith("Missing character") for line in wrong):
+        print("_static/latex/book.sty says how to give a range of characters "
+              "another font", file=sys.stderr)
     if wrong or status:
         print(f"LaTeX failed; its log is {LATEX.relative_to(execution.ROOT)}"
               f"/{book[:-4]}.log", file=sys.stderr)

@@ -15,6 +15,7 @@ NEEDED = {
     "texlive-latex-recommended": "unicode-math.sty",
     "texlive-latex-extra": "tabulary.sty",
     "texlive-pictures": "pgfplots.sty",
+    "texlive-fonts-recommended": "rsfs10.tfm",
     "xindy": "xindy",
     "fonts-freefont-otf": "FreeSerif.otf",
     "fonts-dejavu-extra": "DejaVuSansMono-Oblique.ttf",
