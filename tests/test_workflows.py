@@ -186,7 +186,8 @@ def test_an_artifact_outlives_the_search_for_it():
 
 def make(*words, **env):
     "What make would do, without doing it."
-    return subprocess.run(["make", "-n", *words], cwd=ROOT, check=True,
+    return subprocess.run(["make", "-ns", "--no-print-directory", *words],
+                          cwd=ROOT, check=True,
                           capture_output=True, text=True,
                           env={**os.environ, **env}).stdout
 
