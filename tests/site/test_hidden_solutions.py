@@ -13,9 +13,9 @@ GATED = re.compile(r"^```\{solution-start\} (\S+)\n.*?^```\n(.*?)"
 EXERCISE = re.compile(r"^```\{exercise-start\}\n:label: (\S+)", re.M)
 
 
-@pytest.fixture(scope="module")
-def site(request, tmp_path_factory):
-    "The text of every file of a site that was built without solutions."
+@pytest.fixture(scope="module", params=["html", "latex"])
+def book(request, tmp_path_factory):
+    "The text of every file of a book that was built without solutions."
     known = execution.records(execution.notebooks())
     if not all(known.values()):
         reason = "the lectures have not been executed: run `make book` first"
@@ -26,50 +26,75 @@ def site(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOLUTIONS", "hidden")
         status = build.render(execution.ROOT / "_toc.yml", out, "--all", "-W",
-                              "-n", "--keep-going", "-q")
+                              "-n", "--keep-going", "-q", "--builder",
+                              request.param)
     assert status == 0
-    html = out / "_build" / "html"
-    assert not list(html.rglob("*.md")), "sources hold the solutions"
-    return {str(p.relative_to(html)): text(p) for p in html.rglob("*")
-            if p.suffix in (".html", ".js", ".txt", ".json", ".ipynb")
+    files = out / "_build" / request.param
+    assert not list(files.rglob("*.md")), "sources hold the solutions"
+    return {str(p.relative_to(files)): text(p) for p in files.rglob("*")
+            if p.suffix in (".html", ".js", ".txt", ".json", ".tex")
             and "_static" not in p.parts}
 
 
 def text(path):
+    "The letters and digits of a file, without its mark-up."
     content = path.read_text(encoding="utf-8")
     if path.suffix == ".html":
         content = BeautifulSoup(content, "html.parser").get_text(" ")
-    return re.sub(r"\s+", "", content)
+    if path.suffix == ".tex":
+        content = re.sub(r"\\PYGZ\w+\{\}|\\PYG\{[^}]*\}", "", content)
+    return letters(content)
+
+
+def letters(content):
+    return re.sub(r"[\W_]+", "", content)
 
 
 def solutions():
-    for doc in execution.notebooks():
-        source = execution.source(doc).read_text(encoding="utf-8")
-        rest = re.sub(r"\s+", "", GATED.sub("", source))
+    "Page, label and body of each solution, and what else the book says."
+    sources = {d: execution.source(d).read_text(encoding="utf-8")
+               for d in execution.notebooks()}
+    rest = letters("".join(GATED.sub("", s) for s in sources.values()))
+    for doc, source in sources.items():
         for label, body in GATED.findall(source):
             yield doc, label, body, rest
 
 
-def test_nothing_of_a_solution_is_left(site):
-    checked = 0
+def lines_of_solutions():
+    "Plain lines of prose and code that stand in one solution alone."
     for doc, label, body, rest in solutions():
         for line in body.splitlines():
-            line = re.sub(r"\s+", "", line)
-            # plain lines of prose and code that stand in the solution alone
-            if len(line) < 25 or line in rest or re.search(
-                    r"[`$*{}\\\[\]]|^(name|caption|alt):", line):
-                continue
-            checked += 1
-            found = [name for name, content in site.items()
-                     if name.startswith(doc) and line in content]
-            assert found == [], (doc, label, line)
-    assert checked > 100
+            plain = letters(line)
+            if len(plain) > 25 and plain not in rest and not re.search(
+                    r"[`$*{}\\\[\]]|^\s*(name|caption|alt):", line):
+                yield doc, label, plain
 
 
-def test_every_exercise_is_there(site):
+def test_nothing_of_a_solution_is_left(book):
+    lines = list(lines_of_solutions())
+    assert len(lines) > 60
+    for doc, label, line in lines:
+        found = [name for name, content in book.items() if line in content
+                 and (name.startswith(doc) or name.endswith(".tex"))]
+        assert found == [], (doc, label, line)
+
+
+def test_the_lines_would_be_found(request):
+    "The same lines do stand in the book with its solutions."
+    pages = {d: execution.ROOT / "_build" / "html" / f"{d}.html"
+             for d in execution.notebooks()}
+    if not all(p.exists() for p in pages.values()):
+        pytest.skip("the book has not been built: run `make book` first")
+    contents = {d: text(p) for d, p in pages.items()}
+    lines = list(lines_of_solutions())
+    found = [line in contents[doc] for doc, _, line in lines]
+    assert sum(found) > 0.9 * len(lines)
+
+
+def test_every_exercise_is_there(book):
     for doc in execution.notebooks():
         source = execution.source(doc).read_text(encoding="utf-8")
-        page = site[f"{doc}.html"]
+        page = book.get(f"{doc}.html") or book["book.tex"]
         assert page.count("Exercise") >= len(EXERCISE.findall(source)) > 0
         assert "Solutionto" not in page
 
