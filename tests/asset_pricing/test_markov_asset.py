@@ -246,7 +246,7 @@ def test_shortcut_raises_false_alarms_and_underestimates(lecture):
     estimates = jax.vmap(lambda key: lecture.rayleigh_path(
         lecture.dense, K, key, (100,))[-1])(keys)
     assert 0.002 < np.mean(estimates >= 1) < 0.15
-    assert np.median(estimates) < 0.95 < radius(K)
+    assert np.mean(estimates < 0.95) > 0.1 and radius(K) > 0.97
 
 
 def test_rayleigh_path_counts_its_products(lecture):
@@ -257,7 +257,8 @@ def test_rayleigh_path_counts_its_products(lecture):
     path = lecture.rayleigh_path(lecture.dense, A, key, (2,), 6)
     for s, quotient in enumerate(path, start=1):
         y = np.array([1.0, 0.5])**s * x
-        assert quotient == pytest.approx(y @ A @ y / (y @ y), rel=1e-12)
+        assert float(quotient) == pytest.approx(float(y @ A @ y / (y @ y)),
+                                                rel=1e-12)
     assert len(path) == 6
 
 
@@ -342,7 +343,7 @@ def test_pricing_equation_by_quadrature_over_all_shocks(lecture, uneven):
     "v solves the equation with SDF and growth written out at every node."
     nodes, weights = np.polynomial.hermite_e.hermegauss(30)
     weights = weights / weights.sum()
-    model = uneven._replace(β=0.8)
+    model = uneven._replace(β=0.5)
     prices = lecture.solve_by_doubling(lecture.sv_factors(model))
     assert prices.status == lecture.PRICED
     v = np.asarray(prices.v)

@@ -218,8 +218,8 @@ def test_independent_offers_solve_a_scalar_equation(lecture, wage):
             points=[np.log(x) / 0.2], epsabs=1e-12)[0]
         return 0.01 + 0.99 * mean - x
 
-    # offers beyond three deviations, which the grid lacks, are worth 0.005
-    assert optimize.brentq(excess, 1, 3) == pytest.approx(found.wage, abs=0.02)
+    # the grid lacks offers beyond three deviations
+    assert abs(optimize.brentq(excess, 1, 3) - found.wage) <= 0.004
 
 
 def test_extreme_parameters(lecture, solve, wage):
@@ -249,8 +249,9 @@ def test_extreme_parameters(lecture, solve, wage):
 def test_reservation_wages(lecture, wage, parameters, expected):
     found = wage(**parameters)
     assert found.wage == pytest.approx(expected, abs=2e-6)
-    assert 0 <= found.on_grid - found.wage <= 0.06 * 50 / parameters.get(
-        "n", 500) * found.wage
+    points, ν = parameters.get("n", 500), parameters.get("ν", 0.2)
+    step = 6 * ν / np.sqrt(0.19) / (points - 1)
+    assert 0 <= jnp.log(found.on_grid / found.wage) <= step
     if parameters in lecture.cases:
         row = lecture.cases.index(parameters)
         assert lecture.table.wage[row] == pytest.approx(expected, abs=2e-6)
@@ -272,12 +273,12 @@ def test_patience_in_sweeps(lecture):
 def test_units_of_the_wage_do_not_matter(wage):
     "Doubling all offers and the compensation doubles the reservation wage."
     once, twice = wage(n=120), wage(n=120, μ=np.log(2), c=2.0)
-    assert twice.wage == pytest.approx(2 * once.wage, rel=1e-10)
+    assert twice.wage == pytest.approx(float(2 * once.wage), rel=1e-10)
 
 
 def test_second_discretisation(lecture, solve):
     second = lecture.interpolated_model(lecture.model)
-    assert jnp.all(second.P >= -1e-14)
+    assert jnp.all(second.P >= -1e-12)
     np.testing.assert_allclose(second.P.sum(axis=1), 1, atol=1e-12)
     x = np.log(second.w_grid)                 # the conditional mean is exact
     inner = slice(150, 350)

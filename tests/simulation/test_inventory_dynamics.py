@@ -131,11 +131,15 @@ def test_one_program_serves_all_horizons(lecture):
 def test_memory_does_not_grow_with_the_horizon(lecture):
     "Predrawn shocks and paths take T vectors, the loop takes a few."
     X = jax.ShapeDtypeStruct((100_000,), jnp.float32)
-    key, one = jax.random.key(0), 0.4       # megabytes of a vector
-    assert lecture.megabytes(lecture.simulate, key, X, 10_000,
-                             lecture.model) < 12 * one
+    one = 0.4                               # megabytes of a vector
+
+    def megabytes(f, T):
+        program = f.lower(jax.random.key(0), X, T, lecture.model).compile()
+        return lecture.megabytes(program)
+
+    assert megabytes(lecture.simulate, 10_000) < 12 * one
     for f in (lecture.simulate_predrawn, lecture.paths):
-        assert lecture.megabytes(f, key, X, 200, lecture.model) > 199 * one
+        assert megabytes(f, 200) > 199 * one
 
 
 # keys

@@ -487,18 +487,27 @@ def test_hill_estimator_on_exact_pareto_samples(lecture):
                                rtol=1e-10)
 
 
-def test_hill_on_the_grid_approaches_the_tail_index(lecture):
-    "On exact Pareto shares, and for the stationary law of the model."
-    x = np.geomspace(1, 1e6, 4_000)
-    p = -np.diff(np.append(x**-1.5, 0))
+def test_hill_on_the_grid_of_pareto_shares(lecture):
+    "A coarse grid of an exact Pareto law gives its index."
+    x = np.geomspace(1, 1e9, 500)
+    edges = np.sqrt(x[1:] * x[:-1])
+    p = -np.diff(np.concatenate([[1], edges**-1.5, [0]]))
     share, α = lecture.hill_of_shares(np.append(0, p), np.append(0, x))
-    inside = (share > 1e-5) & (share < 0.5)
-    np.testing.assert_allclose(α[inside], 1.5, rtol=0.02)
-    model = ex_3(lecture, 0.52)
+    inside = (share > 1e-6) & (share < 0.9)
+    np.testing.assert_allclose(α[inside], 1.5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("σ", [0.45, 0.52])
+def test_slope_of_the_tail_is_the_tail_index(lecture, σ):
+    "The grid knows nothing of the eigenvalue, yet its far tail has its slope."
+    model = ex_3(lecture, σ, σ_z=0)
     found = lecture.push_forward(lecture.y_mean, jnp.zeros(T + 1), model,
                                  lecture.fine)
-    share, α = lecture.hill_of_shares(found.p, lecture.fine.x)
-    assert np.interp(-1e-7, -share, α) == pytest.approx(2.907, rel=0.03)
+    x, p = np.asarray(lecture.fine.x)[1:], np.asarray(found.p)[1:]
+    above = np.cumsum(p[::-1])[::-1]
+    i, j = np.searchsorted(-above, [-1e-10, -1e-14])
+    slope = np.log(above[j] / above[i]) / np.log(x[j] / x[i])
+    assert lecture.tail_index(model).α == pytest.approx(-slope, rel=3e-3)
 
 
 def test_typical_runs_are_too_low(lecture):
@@ -506,7 +515,7 @@ def test_typical_runs_are_too_low(lecture):
     G, mean, top = lecture.runs.T
     assert np.median(G) < lecture.G_exact
     assert np.median(mean) < lecture.m_path[-1]
-    assert (G < lecture.G_exact).sum() >= 8
+    assert (G < lecture.G_exact).sum() >= 6
     assert np.all((top > 0.3) & (top < 0.9))
     assert 0.72 <= np.median(G) <= 0.82
     gini_band = np.quantile(lecture.gini_paths[:, -1], (0.05, 0.95))
