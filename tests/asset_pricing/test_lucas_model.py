@@ -259,11 +259,11 @@ def test_gauss_hermite_matches_normal_moments(lecture):
 def test_monte_carlo_error_and_its_rate(lecture):
     "Within three standard deviations at y = 1, which fall like D^(-1/2)."
     assert abs(lecture.solve_linear(lecture.race)[200] / lecture.series(
-        float(lecture.race.x[200]), lecture.race) - 1) < 3 * 0.023
+        float(lecture.race.x[200]), lecture.race) - 1) < 3 * 0.033
     deviations = []
     for D in (100, 400, 1600):
         ε = np.random.default_rng(D).standard_normal(lecture.draws.shape)
-        w = np.where(np.arange(ε.shape[1]) < D, 1 / D, 0.0)
+        w = np.where(np.arange(ε.shape[1]) < D, 1 / D, 0.0) + 0 * ε
         errors = lecture.errors_of_rules(ε, w, lecture.fine)
         deviations.append(np.std(errors[:, 100]))
     # a standard deviation from 100 samples has a standard error of 7 per cent

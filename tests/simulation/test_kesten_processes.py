@@ -1,4 +1,4 @@
-"""Kesten processes: tails that theory predicts, and firms with entry and exit."""
+"""Kesten processes: tails that theory predicts, firms that enter and exit."""
 import jax
 import jax.numpy as jnp
 import numpy as np
