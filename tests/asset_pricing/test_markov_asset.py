@@ -720,6 +720,9 @@ def test_correlation_lowers_prices(lecture):
     low, middle, high = (lecture.by_correlation[κ] for κ in (0.6, 0.0, -0.3))
     assert jnp.all(low < middle) and jnp.all(middle < high)
     np.testing.assert_allclose(middle, lecture.v_lively, rtol=1e-8)
+    # the risk premium outweighs Jensen's inequality up to ln(γκ) = 0.41
+    turn = lecture.lively.h_d.nodes[np.argmin(low[7, :, 7])]
+    assert abs(turn - np.log(2.5 * 0.6)) < 0.25
 
 
 def test_derivative_in_risk_aversion(lecture):
