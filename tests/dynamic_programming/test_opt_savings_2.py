@@ -362,11 +362,11 @@ def test_second_call_traces_nothing(lecture):
 
 
 def test_nothing_larger_than_the_table_is_stored(lecture):
-    for f in (lecture.vfi, lecture.opi, lecture.hpi):
-        T, increment = f.args
+    for increment in (lecture.vfi_increment, lecture.opi_increment,
+                      lecture.hpi_increment):
         stats = lecture.iterate_policies.lower(
-            T, increment, lecture.problem, lecture.v_0).compile(
-            ).memory_analysis()
+            lecture.T, increment, lecture.problem, lecture.v_0, 1, 1e-6,
+            10_000, True).compile().memory_analysis()
         assert stats.temp_size_in_bytes < 4e6
 
 

@@ -1,4 +1,6 @@
 """Kesten processes: tails that theory predicts, firms that enter and exit."""
+from time import sleep
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -217,8 +219,7 @@ def test_loops_agree_firm_by_firm(lecture, dtype):
         others += [
             lecture.simulate_by_scan(key, model, T, M, unroll=2),
             lecture.simulate_by_blocks(key, model, T, M, block=5),
-            lecture.simulate_by_blocks(key, model, T, M, block=T),
-            lecture.simulate_history(key, model, T, M)[-1]]
+            lecture.simulate_by_blocks(key, model, T, M, block=T)]
     for other in others:
         gap = np.abs(np.asarray(other) / base - 1)
         assert np.mean(gap < 1e-4) >= 0.9999
@@ -364,6 +365,11 @@ def test_constant_with_entry_and_exit(lecture):
     x = np.exp(14.0)
     assert x**2 * tail(law, x) == pytest.approx(c, rel=1e-5)
     assert c < 10.690345
+    assert lecture.constants["2.0"] == pytest.approx(c, rel=1e-4)
+    for α in HEAVY:                     # in the limit already, on the page
+        x = np.exp(15.0)
+        assert x**float(α) * tail(lecture.laws[α], x) == pytest.approx(
+            lecture.constants[α], rel=1e-3)
 
 
 def test_lognormal_probability_of_the_first_calibration(lecture):
@@ -508,8 +514,13 @@ def test_memory_does_not_grow_with_time(lecture):
         program(key, model, 40), lecture.simulate(key, model, 40, M=M),
         rtol=1e-5)
     assert lecture.megabytes(program) < 15 * 4 * M / 1e6
-    history = lecture.simulate_history.lower(key, model, 100, M).compile()
-    assert lecture.megabytes(history) > 100 * 4 * M / 1e6
+    first = lecture.simulate_by_blocks.lower(key, model, 100, M, 100)
+    assert lecture.megabytes(first.compile()) > 200 * 4 * M / 1e6
+
+
+def test_measure_counts_units_of_work(lecture):
+    time, _ = lecture.measure(lambda: sleep(0.02), units=100)
+    assert 0.02e7 <= time < 0.4e7              # nanoseconds
 
 
 @pytest.mark.parametrize("program", ["numpy 32", "numpy 64", "numba"])
