@@ -513,7 +513,8 @@ def test_strong_aversion_stays_finite(lecture, solve, β, θ):
     assert jnp.all(jnp.isfinite(v))
     assert not jnp.any(jnp.isfinite(lecture.literal(v, θ, model.P)))
     top = float(model.w_grid[-1]) / (1 - β)
-    assert jnp.all(v >= 1 / (1 - β) * (1 - 1e-10)) and jnp.all(v <= top * (1 + 1e-12))
+    assert jnp.all(v >= 1 / (1 - β) * (1 - 1e-10))
+    assert jnp.all(v <= top * (1 + 1e-12))
     again = bellman(np.asarray(v), model, θ)
     assert np.max(np.abs(again[:60] - v[:60])) <= 1e-9 * top
 
