@@ -73,7 +73,7 @@ def test_default_parameters(lecture):
     assert "1.34861482" in lecture.__stdout__
 
 
-@pytest.mark.parametrize("θ", [0.0, -0.03, 0.02])
+@pytest.mark.parametrize("θ", [0.0, -0.03, 0.02, 0.002, -0.002])
 def test_bellman_operator_by_its_formula(lecture, θ):
     model = lecture.create_risk_sensitive(θ, n=40, ρ=0.7, c=1.2, β=0.9)
     v = np.linspace(5, 60, 40) + 4 * np.cos(np.arange(40))
