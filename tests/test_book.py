@@ -2,6 +2,7 @@
 import re
 import subprocess
 import sys
+from collections import Counter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -225,6 +226,13 @@ def test_bibliography_entries_are_complete():
         assert entry.persons.get("author") or entry.persons.get("editor"), key
         doi = entry.fields.get("doi", "10.1/x")
         assert re.fullmatch(r"10\.\d+/\S+", doi), key
+
+
+def test_no_work_stands_twice_in_the_bibliography():
+    works = Counter((re.sub(r"\W", "", entry.fields["title"]).lower(),
+                     entry.fields["year"])
+                    for entry in BIBLIOGRAPHY.entries.values())
+    assert [work for work, n in works.items() if n > 1] == []
 
 
 @pytest.mark.parametrize("key, volume, number, pages", [
