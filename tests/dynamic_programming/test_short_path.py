@@ -257,7 +257,7 @@ def test_soft_minimum(lecture):
     assert jnp.all(J[2] <= lecture.solution.J + 1e-12)
 
 
-@pytest.mark.parametrize("τ", [0.1, 1.0, 10.0])
+@pytest.mark.parametrize("τ", [1.0, 10.0, 50.0])
 def test_soft_minimum_counts_all_paths(lecture, τ):
     "Sum over paths by a linear system, and logit traffic by another."
     Q = dense_by_hand(lecture.graph)
