@@ -415,10 +415,10 @@ def test_all_methods_agree(lecture, default):
 
 def test_agrees_with_scipy_gmres_on_a_sparse_operator(lecture, lively):
     A = lecture.sv_factors(lively)
-    matrix = float(A.λ) * reduce(sparse.kron, [np.asarray(F)
-                                               for F in A.factors])
+    matrix = float(A.λ) * reduce(sparse.kron, [
+        sparse.coo_array(np.asarray(F)) for F in A.factors]).tocsr()
     n = matrix.shape[0]
-    v, info = linalg.gmres(sparse.eye(n) - matrix, matrix @ np.ones(n),
+    v, info = linalg.gmres(sparse.eye_array(n) - matrix, matrix @ np.ones(n),
                            rtol=1e-12, restart=n)
     assert info == 0
     found = lecture.solve_by_doubling(A).v
