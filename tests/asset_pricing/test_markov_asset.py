@@ -448,6 +448,20 @@ def test_error_bounds_of_doubling_hold_at_every_step(lecture, default,
         np.testing.assert_allclose(part.v, total, rtol=1e-13)
 
 
+@pytest.mark.parametrize("doublings", [0, 1, 3, 5])
+def test_bounds_of_doubling_are_exact_for_equal_row_sums(lecture, doublings):
+    "A 1 = λ 1: after T = 2^m terms the error is λ^T / (1 - λ^T) of the sum."
+    P = jnp.array([[0.7, 0.3], [0.2, 0.8]])
+    A = lecture.Kronecker(jnp.array(0.9), (P, P @ P))
+    part = lecture.solve_by_doubling(A, max_doublings=doublings)
+    λ_T = 0.9**2**doublings
+    np.testing.assert_allclose(part.v, 9 * (1 - λ_T), rtol=1e-13)
+    assert part.error == pytest.approx(λ_T / (1 - λ_T), rel=1e-12)
+    assert part.low == pytest.approx(0.9, abs=1e-13)
+    assert part.high == pytest.approx(0.9, abs=1e-13)
+    assert part.status == lecture.UNDECIDED and part.steps == doublings
+
+
 def test_certificate_bounds_the_error_of_any_candidate(lecture, default):
     A, v = default
     draws = jax.random.uniform(jax.random.key(8), v.shape, minval=-1, maxval=1)
