@@ -272,6 +272,35 @@ def test_monte_carlo_error_and_its_rate(lecture):
     assert deviations[1] / deviations[2] == pytest.approx(2, rel=0.35)
 
 
+def test_a_thousand_draws_are_within_three_standard_deviations(lecture):
+    exact = lecture.series(0.0, lecture.rough)
+    assert lecture.rough.ε.size == 1000
+    assert abs(lecture.rough_f(0.0) / exact - 1) < 3 * 0.023
+
+
+def test_drift_of_the_sample_mean_explains_the_error(lecture):
+    "First order in the mean of the shocks, against the series itself."
+    δ = 1e-4
+    rule = lecture.gauss_hermite(15)
+    moved = lecture.fine._replace(ε=jnp.asarray(rule.ε + δ))
+    change = lecture.solve_chebyshev(moved)(0.0) / lecture.series(
+        0.0, lecture.fine) - 1
+    D = lecture.counts[-1]
+    # `drift` is that of a mean with the standard deviation D^(-1/2)
+    assert -change / δ / D**0.5 == pytest.approx(lecture.drift, rel=2e-3)
+    measured = lecture.rms["Monte Carlo"][D]
+    assert measured == pytest.approx(lecture.drift, rel=0.25)
+
+
+def test_error_measure_takes_both_signs_and_the_whole_range(lecture):
+    model = lecture.model
+    for sign in (1, -1):
+        off = lecture.relative_error(
+            lambda x, sign=sign: lecture.series(x, model) * (
+                1 + sign * 0.01 * x), model)
+        assert off == pytest.approx(0.04 * S, rel=1e-12)
+
+
 def test_better_rules_have_smaller_errors(lecture):
     rms = lecture.rms
     plain, pairs = rms["Monte Carlo"], rms["antithetic"]
@@ -314,7 +343,8 @@ def test_shape_of_the_solution(lecture):
 
 def test_elasticity(lecture):
     slopes = np.asarray(lecture.elasticity(X))
-    assert np.all((slopes > 1.6134) & (slopes < 1.7571))
+    assert slopes[[0, -1]] == pytest.approx([1.6134839, 1.7570740], abs=1e-6)
+    assert np.all(np.diff(slopes) > 0)
     assert slopes[50] == pytest.approx(1.69133, abs=5e-6)
     np.testing.assert_allclose(slopes, lecture.elasticity_by_formula(X),
                                rtol=1e-9)
@@ -389,6 +419,15 @@ def test_simulated_path(lecture):
     assert shocks.std() == pytest.approx(0.1, rel=0.02)
     m_R = lecture.m * lecture.R
     assert abs(m_R.mean() - 1) < 4 * m_R.std() / np.sqrt(m_R.size)
+
+
+def test_path_starts_from_the_stationary_law(lecture):
+    keys = jax.random.split(jax.random.key(31), 2000)
+    first = np.asarray(jax.vmap(
+        lambda key: lecture.simulate(key, lecture.fine, 2)[0])(keys))
+    # the s.d. of 2000 draws has a standard error of 1.6 per cent
+    assert first.std() == pytest.approx(S, rel=0.065)
+    assert abs(first.mean()) < 4 * S / 2000**0.5
 
 
 def test_duration(lecture):

@@ -415,10 +415,10 @@ def test_all_methods_agree(lecture, default):
 
 def test_agrees_with_scipy_gmres_on_a_sparse_operator(lecture, lively):
     A = lecture.sv_factors(lively)
-    matrix = float(A.λ) * reduce(sparse.kron, [np.asarray(F)
-                                               for F in A.factors])
+    matrix = float(A.λ) * reduce(sparse.kron, [
+        sparse.coo_array(np.asarray(F)) for F in A.factors]).tocsr()
     n = matrix.shape[0]
-    v, info = linalg.gmres(sparse.eye(n) - matrix, matrix @ np.ones(n),
+    v, info = linalg.gmres(sparse.eye_array(n) - matrix, matrix @ np.ones(n),
                            rtol=1e-12, restart=n)
     assert info == 0
     found = lecture.solve_by_doubling(A).v
@@ -448,6 +448,20 @@ def test_error_bounds_of_doubling_hold_at_every_step(lecture, default,
         np.testing.assert_allclose(part.v, total, rtol=1e-13)
 
 
+@pytest.mark.parametrize("doublings", [0, 1, 3, 5])
+def test_bounds_of_doubling_are_exact_for_equal_row_sums(lecture, doublings):
+    "A 1 = λ 1: after T = 2^m terms the error is λ^T / (1 - λ^T) of the sum."
+    P = jnp.array([[0.7, 0.3], [0.2, 0.8]])
+    A = lecture.Kronecker(jnp.array(0.9), (P, P @ P))
+    part = lecture.solve_by_doubling(A, max_doublings=doublings)
+    λ_T = 0.9**2**doublings
+    np.testing.assert_allclose(part.v, 9 * (1 - λ_T), rtol=1e-13)
+    assert part.error == pytest.approx(λ_T / (1 - λ_T), rel=1e-12)
+    assert part.low == pytest.approx(0.9, abs=1e-13)
+    assert part.high == pytest.approx(0.9, abs=1e-13)
+    assert part.status == lecture.UNDECIDED and part.steps == doublings
+
+
 def test_certificate_bounds_the_error_of_any_candidate(lecture, default):
     A, v = default
     draws = jax.random.uniform(jax.random.key(8), v.shape, minval=-1, maxval=1)
@@ -462,8 +476,10 @@ def test_certificate_bounds_the_error_of_any_candidate(lecture, default):
         assert strict.status == lecture.UNDECIDED
     nan = lecture.certify(lecture.factored, A, jnp.array(v) * jnp.nan)
     assert nan.status == lecture.NOT_FINITE
-    negative = lecture.certify(lecture.factored, A, -jnp.array(v))
+    # whatever the tolerance, a vector below minus one is no price
+    negative = lecture.certify(lecture.factored, A, -jnp.array(v), 0, np.inf)
     assert negative.status == lecture.UNDECIDED
+    assert not jnp.isfinite(negative.error)
 
 
 def test_certificate_of_the_exact_solution(lecture):
