@@ -214,7 +214,7 @@ def test_values_under_random_location(lecture):
 
 
 def test_random_maps_have_these_values(lecture):
-    for n_0, n_1, seeds in ((1000, 1000, 120), (1500, 500, 60)):
+    for n_0, n_1, seeds in ((1000, 1000, 200), (1500, 500, 60)):
         model = lecture.create_model(n_0, n_1)
         sample = np.array([lecture.start_indices(key, model) for key in
                            jax.random.split(jax.random.key(14), seeds)])
@@ -230,6 +230,22 @@ def test_random_maps_have_these_values(lecture):
             assert sample[:, 0].std() == pytest.approx(spread, rel=0.25)
             assert sample[:, 1].std() == pytest.approx(14.8, rel=0.25)
             assert sample[:, 2].std() == pytest.approx(0.014, rel=0.25)
+
+
+def test_shares_of_unhappy_at_random_for_other_tolerances(lecture):
+    "Hypergeometric: 0.37726 for τ = 5 and 0.05442 for τ = 7."
+    counts = np.array([lecture.unlike_at_home(*city(lecture, 300 + seed), 10).u
+                       for seed in range(100)])
+    for τ, probability in ((5, 0.37726), (7, 0.05442)):
+        share = np.mean(counts > τ, axis=1)
+        assert abs(share.mean() - probability) < 4 * standard_error(share)
+
+
+def test_every_program_runs_over_a_hundredfold_range(lecture):
+    assert len(lecture.times) == 6
+    for name, row in lecture.times.items():
+        assert max(row) >= 100 * min(row), name
+        assert all(seconds > 0 for seconds in row.values())
 
 
 def test_straight_border(lecture):
@@ -417,11 +433,12 @@ def test_all_programs_come_to_comparable_rest(lecture):
 
 def test_nothing_recompiles_for_other_tolerances(lecture):
     x, z = city(lecture, 0)
-    before = lecture.settle._cache_size()
+    lecture.settle(jax.random.key(0), x, z, lecture.model)
+    before = lecture.play_until_rest._cache_size()
     for τ, q, p in ((6, 0.0, 1.0), (7, 0.0, 0.5), (8, 0.1, 1.0)):
         lecture.settle(jax.random.key(0), x, z, lecture.create_model(
             τ=τ, q=q, p=p), max_rounds=3)
-    assert lecture.settle._cache_size() <= before + 1
+    assert lecture.play_until_rest._cache_size() == before
 
 
 # shocks
@@ -467,17 +484,17 @@ def test_rare_shocks_sort_further_and_frequent_ones_mix(lecture):
     model = lecture.create_model(2000, 2000, q=0.01)
     x, z = city(lecture, 42, model)
     run = lecture.simulate
-    _, (rest, _) = run(jax.random.key(0), x, z, replace(model, q=0.0))
+    _, (rest, _) = run(jax.random.key(0), x, z, replace(model, q=0.0), T=100)
     calm = lecture.rest_indices(rest, z)[0]
     state = rest, z
     for key in jax.random.split(jax.random.key(1), 10):
-        history, state = run(key, *state, model)
+        history, state = run(key, *state, model, T=100)
     late = float(history.like_share.mean())
     assert late - calm > 0.05 and abs(late - 0.897) < 0.03
     assert 25 < history.unhappy.mean() < 65
     state = rest, z
     for key in jax.random.split(jax.random.key(2), 4):
-        history, state = run(key, *state, replace(model, q=0.2))
+        history, state = run(key, *state, replace(model, q=0.2), T=100)
         assert history.like_share[15:].max() < 0.65
     assert abs(float(history.like_share.mean()) - 0.57) < 0.03
     ends = {q: h.like_share[-100:].mean()
