@@ -230,6 +230,20 @@ def test_certificate_is_sound(lecture):
     np.testing.assert_allclose(wrong[2:5], [7978, 7048, 1535], atol=300)
 
 
+@pytest.mark.parametrize("γ", [1.0, 2.0, 3.5])
+def test_certificate_bounds_the_bend_of_utility_from_below(lecture, γ):
+    "Tight to ten per cent at the highest consumption, and never above it."
+    m = lecture.create_savings_model(γ=γ)
+    c = m.R * m.w_grid[-1] + m.y_grid[-1] - m.w_grid[:3]
+    bend = -jnp.diff(lecture.utility(c, γ), 2)[0]
+    assert 0.9 * bend < lecture.concavity_margin(lecture.v_0, m) < bend
+    # a continuation value that bends up by more than that is refused
+    for factor, holds in ((0.85, True), (1.0, False)):
+        h = m.w_grid[1] - m.w_grid[0]
+        v = (m.w_grid / h)**2 * factor * bend / (2 * m.β)
+        assert lecture.is_concave(v[:, None] * jnp.ones(100), m) == holds
+
+
 def test_bisection_may_be_wrong_without_concavity(lecture):
     model = lecture.create_savings_model(n_w=40, n_y=6)
     v = 5 * jnp.cos(4 * model.w_grid)[:, None] * jnp.ones(6)
