@@ -66,7 +66,7 @@ def test_operators_by_hand(lecture, γ):
             u = np.log(c) if γ == 1 else c ** (1 - γ) / (1 - γ)
             b[i, j, k] = u + model.β * (Q[j] @ v[k])
     for T, problem in ((lecture.T, lecture.tabulate(model)),
-                       (lecture.T_full, model), (lecture.T_certified, model)):
+                       (lecture.T_full, model)):
         Tv, σ = T(jnp.asarray(v), problem)
         np.testing.assert_allclose(Tv, b.max(axis=-1), atol=1e-12)
         np.testing.assert_array_equal(σ, b.argmax(axis=-1))
@@ -230,15 +230,52 @@ def test_certificate_is_sound(lecture):
     np.testing.assert_allclose(wrong[2:5], [7978, 7048, 1535], atol=300)
 
 
-def test_certified_operator_is_right_without_concavity(lecture):
+@pytest.mark.parametrize("γ", [1.0, 2.0, 3.5])
+def test_certificate_bounds_the_bend_of_utility_from_below(lecture, γ):
+    "Tight to ten per cent at the highest consumption, and never above it."
+    m = lecture.create_savings_model(γ=γ)
+    c = m.R * m.w_grid[-1] + m.y_grid[-1] - m.w_grid[:3]
+    bend = -jnp.diff(lecture.utility(c, γ), 2)[0]
+    assert 0.9 * bend < lecture.concavity_margin(lecture.v_0, m) < bend
+    # a continuation value that bends up by more than that is refused
+    for factor, holds in ((0.85, True), (1.0, False)):
+        h = m.w_grid[1] - m.w_grid[0]
+        v = (m.w_grid / h)**2 * factor * bend / (2 * m.β)
+        assert lecture.is_concave(v[:, None] * jnp.ones(100), m) == holds
+
+
+def test_bisection_may_be_wrong_without_concavity(lecture):
     model = lecture.create_savings_model(n_w=40, n_y=6)
     v = 5 * jnp.cos(4 * model.w_grid)[:, None] * jnp.ones(6)
-    full, σ_full = lecture.T(v, lecture.tabulate(model))
-    assert lecture.concavity_margin(v, model) < 0
-    assert jnp.any(lecture.T_bisect(v, model)[1] != σ_full)
-    Tv, σ = lecture.T_certified(v, model)
-    np.testing.assert_array_equal(σ, σ_full)
-    np.testing.assert_allclose(Tv, full, rtol=1e-13)
+    assert not lecture.is_concave(v, model)
+    assert jnp.any(lecture.T_bisect(v, model)[1]
+                   != lecture.T_full(v, model)[1])
+
+
+def test_a_bound_without_certificate_does_not_count(lecture, monkeypatch):
+    "Refused certificates lead to a solution by full searches."
+    model = lecture.create_savings_model(n_w=40, n_y=6)
+    v_star = lecture.hpi(lecture.tabulate(model), zeros(model), tol=1e-11).v
+    s = lecture.iterate_policies(
+        lecture.T_bisect, lecture.opi_increment, model, zeros(model), 20,
+        1e-6, 60, certificate=lambda v, model: jnp.array(False))
+    assert not s.converged and s.iterations == 60 and s.bound == jnp.inf
+    calls = []
+
+    def refuse(v, model):
+        calls.append(1)
+        return jnp.array(False)
+
+    def wrong(v, model):        # a bisection that always saves nothing
+        σ = jnp.zeros(v.shape, int)
+        return lecture.T_σ(v, σ, model), σ
+
+    monkeypatch.setattr(lecture, "T_bisect", wrong)
+    monkeypatch.setattr(lecture, "is_concave", refuse)
+    s = lecture.solve_by_bisection(lecture.opi_increment, model,
+                                   zeros(model), 20, 1e-7, cap=30)
+    assert calls and s.converged and s.iterations > 30
+    assert jnp.max(jnp.abs(s.v - v_star)) <= 1e-7
 
 
 @pytest.mark.parametrize("name, m", [("opi_increment", 5),
@@ -261,8 +298,8 @@ def test_numba_and_numpy_agree(lecture):
             Tv, σ_T = T(v, model, r)
             np.testing.assert_allclose(Tv, exact, atol=1e-11)
             np.testing.assert_array_equal(σ_T, σ)
-    for time, error in lecture.rows.values():
-        assert time > 0 and error <= 1e-6
+    for rows in (lecture.rows, lecture.small_rows, lecture.medium_rows):
+        assert all(error <= 1e-6 for _, error in rows.values())
 
 
 def test_sizes_of_the_grid_agree(lecture):
@@ -323,7 +360,7 @@ def test_loose_linear_solves_leave_a_larger_error(lecture):
 def test_batch_over_discount_factors(lecture):
     share = np.asarray(lecture.share)
     assert np.all(np.diff(share) <= 0) and share[0] > share[-1]
-    alone = lecture.hpi(lecture.alone[7], lecture.start)
+    alone = lecture.hpi(lecture.single[7], lecture.v_small)
     s = lecture.solve_batch(lecture.batch)
     assert jnp.max(jnp.abs(s.v[7] - alone.v)) <= 2e-6
     np.testing.assert_array_equal(s.σ[7], alone.σ)
