@@ -299,6 +299,15 @@ def test_hill_estimates_follow_their_targets(lecture, α):
         np.testing.assert_allclose(far, float(α), rtol=2e-3)
 
 
+def test_first_calibration_falls_by_a_sixth_from_rank_100_to_3000(lecture):
+    "Of 300,000 firms, in the exact law, where a Pareto tail is flat."
+    edges, law = 0.25 * np.arange(4, 11), lecture.laws["100"]
+    used = 300_000 * lecture.exceed(law, np.exp(edges))
+    k_100, k_3000 = np.interp(np.log([100, 3000]), np.log(used[::-1]),
+                              lecture.hill_target(law, edges)[::-1])
+    assert k_100 / k_3000 == pytest.approx(1.166, abs=0.005)
+
+
 def test_estimators_on_exact_pareto_samples(lecture):
     top = np.array([8.0, 4.0, 2.0, 1.0])
     assert lecture.hill(top, 2)[0] == pytest.approx(
@@ -523,11 +532,17 @@ def test_measure_counts_units_of_work(lecture):
     assert 0.02e7 <= time < 0.4e7              # nanoseconds
 
 
-@pytest.mark.parametrize("program", ["numpy 32", "numpy 64", "numba"])
-def test_rivals_simulate_the_same_model(lecture, program):
-    model = lecture.create_firms(σ_a=1.5**-0.5, s_bar=2.0)
+@pytest.mark.parametrize("program", ["jax", "numpy 32", "numpy 64",
+                                     "numba"])
+def test_programs_and_quadrature_agree_where_all_parameters_differ(
+        lecture, program):
+    "Entrants unlike the additive shock: no pair of parameters is equal."
+    model = lecture.create_firms(σ_a=1.5**-0.5, s_bar=2.0, μ_b=0.2, σ_b=0.4,
+                                 μ_e=-0.3, σ_e=0.9)
     M, T = 100_000, 60
-    if program == "numba":
+    if program == "jax":
+        s = cross_section(lecture, model, T, seed=12, M=M)
+    elif program == "numba":
         s = lecture.simulate_numba(lecture.rngs, T, M, *model)
     else:
         s = lecture.simulate_numpy(np.random.default_rng(1), model, T, M,
