@@ -72,12 +72,12 @@ def test_chain_moments(lecture):
 def test_sweeps_by_hand(lecture):
     model = lecture.create_monopoly(n_y=12, n_z=5)
     i, j = np.indices((12, 5))
-    v = 40 * np.cos(i) + 7 * np.sin(3 * j)      # neither concave nor smooth
+    v = 4000 * np.cos(i) + 7 * np.sin(3 * j)      # neither concave nor smooth
     b = by_hand(model, v)
-    np.testing.assert_allclose(lecture.B(jnp.asarray(v), model), b, atol=1e-11)
+    np.testing.assert_allclose(lecture.B(jnp.asarray(v), model), b, atol=1e-10)
     for T in (lecture.T_broadcast, lecture.T_fold, lecture.T_certified):
         Tv, σ = T(jnp.asarray(v), model)
-        np.testing.assert_allclose(Tv, b.max(axis=-1), atol=1e-11)
+        np.testing.assert_allclose(Tv, b.max(axis=-1), atol=1e-10)
         np.testing.assert_array_equal(σ, b.argmax(axis=-1))
     assert lecture.certificate(jnp.asarray(v), model) < 0
     assert jnp.any(lecture.T_search(jnp.asarray(v), model)[1] != σ)
@@ -236,7 +236,7 @@ def test_fresh_callable_is_traced_each_time_and_ours_never(lecture):
     assert lecture.trace_counts == {"fresh lambda": 3, "argument": 0}
     short = lecture.short
     assert jnp.max(jnp.abs(lecture.by_lambda(short)
-                           - lecture.by_argument(short))) <= 2e-4
+                           - lecture.by_argument(short))) <= 1.1e-3
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -351,6 +351,28 @@ def test_loss_of_the_grid(lecture):
     assert 0.632 <= low4 < high4 <= 0.658
     for ratio in (low / low2, high / high2, low2 / low4, high2 / high4):
         assert ratio == pytest.approx(4, abs=0.2)
+
+
+def test_rule_for_the_loss(lecture):
+    for n, tolerance in ((100, 0.06), (200, 0.03), (400, 0.03)):
+        low, high = lecture.losses[n]
+        assert lecture.rule[n] == pytest.approx((low + high) / 2,
+                                                rel=tolerance)
+
+
+def test_loss_solves_its_own_bellman_equation(lecture):
+    "T_loss(u) is T(v + u) - v, for v the exact value and any u."
+    v = lecture.exact_value(lecture.y_column, lecture.exact)
+    u = 20 * jnp.sin(jnp.arange(v.size).reshape(v.shape) / 50)
+    problem = lecture.model, lecture.y_next, lecture.κ
+    np.testing.assert_allclose(
+        lecture.T_loss(u, problem)[0],
+        lecture.T_fold(v + u, lecture.model)[0] - v, atol=1e-9)
+
+
+def test_bits(lecture):
+    assert lecture.u_32.dtype == jnp.float32
+    assert lecture.path.min() <= 1e-5 and lecture.error_32 <= 1e-3
 
 
 # other methods and limits
