@@ -394,7 +394,7 @@ def test_numpy_peer_and_timed_runs(lecture):
 def test_extreme_costs(lecture):
     assert lecture.free.converged and lecture.frozen.converged
     σ = np.asarray(lecture.free.σ)
-    assert np.all(σ == σ[0]) and lecture.distance <= 0.5
+    assert np.all(σ == σ[0]) and lecture.off_target <= 0.5
     # γ = 0 by another route: the best constant output next period
     m = lecture.model
     y, Ez = np.asarray(m.y_grid)[:, None], np.asarray(m.Q @ m.z_grid)
