@@ -357,11 +357,11 @@ def test_operator_of_time_iteration_has_the_same_fixed_point(lecture):
 def test_no_retrace_and_cap(lecture):
     m = lecture.model
     lecture.solve(m, lecture.perfect_foresight(m))
-    size = lecture.solve._cache_size()
+    size = lecture.iterate._cache_size()
     other = lecture.create_ifp(β=0.98, γ=2.0)
     s = lecture.solve(other, lecture.perfect_foresight(other))
     assert s.converged
-    assert lecture.solve._cache_size() == size
+    assert lecture.iterate._cache_size() == size
     s = lecture.solve(m, lecture.consume_all(m), 1e-9, 5)
     assert s.iterations == 5 and not s.converged
     s = lecture.solve(m, lecture.Policy(*2 * (jnp.full((25, 401), jnp.nan),)),
