@@ -585,5 +585,6 @@ def test_an_indifferent_worker_accepts(lecture):
     "At β = 1/2 an offer of 1 is worth 2, and so is declining it."
     model = lecture.create_job_search(n=2, β=0.5, c=1.0)._replace(
         w_grid=np.array([1.0, 3.0]), P=np.eye(2))
-    assert np.all(lecture.get_greedy(np.array([2.0, 6.0]), model) == [1, 1])
-    assert np.all(lecture.get_greedy(np.array([2.1, 6.0]), model) == [0, 1])
+    assert lecture.get_greedy(np.array([2.0, 6.0]), model).all()
+    np.testing.assert_array_equal(
+        lecture.get_greedy(np.array([2.1, 6.0]), model), [False, True])
