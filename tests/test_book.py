@@ -64,6 +64,10 @@ def test_every_lecture_is_on_the_map_of_the_book():
     lectures = [d for d in NOTEBOOKS
                 if d.split("/")[0] != "other" and d != "introduction/about"]
     assert mapped == lectures
+    rows = re.findall(r"^\* - \{doc\}.*\n(?:  .*\n)+",
+                      text("introduction/about"), re.MULTILINE)
+    assert len(rows) == len(lectures)
+    assert all(row.count("\n  - ") == 3 for row in rows), rows
 
 
 # -- pages ------------------------------------------------------------------
