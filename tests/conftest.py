@@ -1,4 +1,6 @@
 """Fixtures of the test suite."""
+import gc
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,20 @@ def lecture(request):
 
     `tests/<part>/test_<slug>.py` gets `lectures/<part>/<slug>.md`, executed
     once per module. JAX's settings are the lecture's during the module's tests
-    and are put back afterwards.
+    and are put back afterwards, and its arrays and compiled programs, some
+    hundred megabytes, are let go.
     """
+    import jax
     slug = request.path.stem.removeprefix("test_")
     part = request.path.parent.relative_to(TESTS)
     with lecture_loader.jax_settings_restored():
-        yield lecture_loader.load(str(part / slug))
+        module = lecture_loader.load(str(part / slug))
+        yield module
+    sys.modules.pop(slug, None)
+    vars(module).clear()
+    del module
+    jax.clear_caches()
+    gc.collect()
 
 
 def pytest_addoption(parser):
