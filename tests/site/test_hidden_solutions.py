@@ -16,9 +16,12 @@ EXERCISE = re.compile(r"^```\{exercise-start\}\n:label: (\S+)", re.M)
 @pytest.fixture(scope="module", params=["html", "latex"])
 def book(request, tmp_path_factory):
     "The text of every file of a book that was built without solutions."
-    known = execution.records(execution.notebooks())
-    if not all(known.values()):
-        reason = "the lectures have not been executed: run `make book` first"
+    here, known = execution.environment(), execution.records(
+        execution.notebooks())
+    if not all(r and execution.same_environment(r["environment"], here)
+               for r in known.values()):
+        reason = ("the lectures have not been executed in this environment: "
+                  "run `make book` first")
         if request.config.getoption("--require-book"):
             pytest.fail(reason)
         pytest.skip(reason)
