@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 DEFAULT = "default probability, annual, %"
 Y_LOW, Y_HIGH = 21, 32          # outputs 0.96398 and 1.06631
@@ -44,15 +45,14 @@ def test_output_process(lecture):
     np.testing.assert_allclose(y[[Y_LOW, Y_HIGH]], [0.96398, 1.06631],
                                atol=5e-6)
     assert abs(y.mean() - 1.009139) <= 5e-7
-    # a cell's lower half lies below its node: the middle row is symmetric
     lower, upper = np.asarray(lecture.grid.lower), np.asarray(
         lecture.grid.upper)
-    np.testing.assert_allclose(lower[25], upper[25][::-1], atol=1e-12)
     assert np.all(lower >= 0) and np.all(upper >= 0)
     x = np.log(y)
-    mean = lower @ (x - 0.0045868) + upper @ (x + 0.0045868)
-    assert np.all(np.isfinite(mean))
-    assert np.all(lower[35, 20:33] < upper[35, 20:33])   # mass lies above
+    mean, half = 0.945 * x[:, None], (x[1] - x[0]) / 2
+    inner = (norm.cdf((x - mean) / 0.025)
+             - norm.cdf((x - half - mean) / 0.025))
+    np.testing.assert_allclose(lower[:, 1:], inner[:, 1:], atol=1e-12)
 
 
 def test_output_in_default(lecture):
@@ -127,14 +127,13 @@ def test_shares_of_split_cells(lecture):
     np.testing.assert_array_equal(lower[2], [1, 1, 0, 0])   # at a cell's edge
     np.testing.assert_array_equal(upper[2], [1, 1, 0, 0])
     # two crossings: from -1 to 3 at 1/4, 3 to -2 at 3/5, -2 to 6 at 1/4
-    np.testing.assert_allclose(upper[3], [0.5, 0, 2 / 2, 0], atol=1e-12)
+    np.testing.assert_allclose(upper[3], [0.5, 0, 0.5, 0], atol=1e-12)
     np.testing.assert_allclose(lower[3], [1, 0, 2 / 2.5, 0], atol=1e-12)
     np.testing.assert_array_equal((lower[4], upper[4]), np.zeros((2, 4)))
 
 
 def test_split_cells_reach_the_normal_probability(lecture):
     "A linear gap with threshold x*: δ tends to the normal distribution."
-    from scipy.stats import norm
     for n_y, tol in ((51, 6e-3), (201, 4e-4)):
         m = lecture.create_economy(refine=1, n_y=n_y, step=0.1, B_min=-0.1,
                                    B_max=0.0)
@@ -416,7 +415,8 @@ def test_no_reentry(lecture):
     exact = np.linalg.solve(np.eye(9) - 0.953 * P, -1 / h)
     assert s.converged
     np.testing.assert_allclose(s.v.d, exact, atol=1e-8)
-    assert np.abs(np.asarray(lecture.s.v.d) - lecture.exact).max() <= 1e-8
+    assert np.abs(
+        np.asarray(lecture.s_autarky.v.d) - lecture.v_d_autarky).max() <= 1e-8
 
 
 def test_default_forbidden(lecture):
