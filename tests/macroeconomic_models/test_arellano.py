@@ -577,3 +577,17 @@ def test_event_window(lecture):
     assert y[12] < y[11] < y[8] and y[24] > y[12]
     assert spread[11] > 1.3 * spread[4]
     assert lecture.excess <= 4 * lecture.paths_se
+
+
+def test_a_split_cell_defaults_in_its_share(lecture):
+    "If three tenths of every cell default, so do three tenths of governments."
+    def three_tenths(v_c, v_d, xp=jnp):
+        share = xp.full(v_c.shape, 0.3)
+        return share, share, xp.maximum(v_c, v_d)
+
+    m = lecture.create_economy(refine=1, step=0.02, n_y=5)
+    s = lecture.solve(m)
+    status = np.asarray(lecture.simulate(jax.random.key(3), s, m, three_tenths,
+                                         500, 400)[2])
+    n = np.sum(status != 2)
+    assert abs(np.sum(status == 1) / n - 0.3) <= 4 * np.sqrt(0.21 / n)
