@@ -20,33 +20,23 @@ def textbook():
     """Values on a log grid of productivity by brute force, in original units.
 
     Shares nothing with the lecture: the never-exit value is not subtracted,
-    the state is ln φ, and the grid ends where the tail beyond it is worth
-    less than 1e-9 of what matters here, by a linear extension in φ^η.
+    the state is ln φ, and beyond the grid the value is linear in φ^η with the
+    slope of a firm that never leaves. The drift is one step of the grid.
     """
-    h, β, c, m, s = 0.01, 0.95, 4.0, -0.012, 0.1
+    h, β, c, s = 0.012, 0.95, 4.0, 0.1
     z = np.arange(-1.0, 6.0, h)
     power = 0.7 * 0.3**(0.3 * ETA) * np.exp(ETA * z)
-    shocks = np.arange(-90, 91) * h + m
-    chance = stats.norm.pdf(shocks, m, s) * h
-    # interpolate linearly from the grid shifted by m: weights on neighbours
-    low = int(np.floor(m / h))
-    part = m / h - low
-    kernel = np.zeros(183)
-    kernel[:-2] += chance * (1 - part)
-    kernel[1:-1] += chance * part
-    reach = np.arange(183) - 90 + low
-    λ = np.exp(ETA * m + ETA**2 * s**2 / 2)
+    chance = stats.norm.pdf(np.arange(-75, 76) * h, 0, s) * h
+    slope = power[-1] / (1 - β * np.exp(-ETA * h + ETA**2 * s**2 / 2))
 
     def value(p):
         π = p**ETA * power - c
         v = np.maximum(π, 0)
         for _ in range(3000):
-            right = v[-1] + (power[-1] * p**ETA / (1 - β * λ)) * (
-                np.exp(ETA * h * np.arange(1, 130)) - 1)
-            wide = np.concatenate([np.full(130, v[0]), v, right])
-            expected = np.convolve(wide, kernel[::-1], "valid")
-            start = 130 + reach[0]
-            expected = expected[start:start + z.size]
+            right = v[-1] + p**ETA * slope * (
+                np.exp(ETA * h * np.arange(1, 75)) - 1)
+            wide = np.concatenate([np.full(76, v[0]), v, right])
+            expected = np.convolve(wide, chance, "valid")
             new = π + β * np.maximum(expected, 0)
             if np.abs(new - v)[z < 3].max() < 1e-7:
                 break
@@ -145,7 +135,7 @@ def test_grid_errors_shrink_with_the_spacing(lecture):
         s = lecture.policy_iteration(x, lecture.model, 100)
         gaps.append(abs(lecture.grid_threshold(s.u, x, lecture.model)
                         - lecture.option.x_bar))
-    assert gaps[0] < 2e-3 and gaps[1] < 4e-4 and gaps[2] < 1e-4
+    assert gaps[0] < 3e-3 and gaps[1] < 4e-4 and gaps[2] < 1e-4
 
 
 def test_threshold(lecture):
@@ -232,18 +222,18 @@ def test_value_agrees_with_brute_force(lecture, textbook, p):
     "Plain value iteration in original units, at three prices."
     z, v, expected = textbook(p)
     i = np.argmax(expected >= 0)
-    z_bar = z[i - 1] - expected[i - 1] * 0.01 / (expected[i]
+    z_bar = z[i - 1] - expected[i - 1] * 0.012 / (expected[i]
                                                  - expected[i - 1])
     x_bar = z_bar - np.log(float(lecture.break_even(p, lecture.model)))
-    assert abs(x_bar - lecture.option.x_bar) <= 5e-4
+    assert abs(x_bar - lecture.option.x_bar) <= 2e-4
     near = z < 2.0
     ours, _ = lecture.firm_value(np.exp(z[near]), p, lecture.option,
                                  lecture.nodes, lecture.model)
-    np.testing.assert_allclose(ours, v[near], atol=0.02)
-    entry = v @ stats.norm.pdf(z, 1, 0.2) * 0.01 - 1
+    np.testing.assert_allclose(ours, v[near], atol=3e-3)
+    entry = v @ stats.norm.pdf(z, 1, 0.2) * 0.012 - 1
     net = lecture.net_entry_value(p, lecture.option, lecture.nodes,
                                   lecture.model)
-    assert abs(entry - net) <= 0.01
+    assert abs(entry - net) <= 3e-3
 
 
 def test_first_passage_by_simulation(lecture):
@@ -377,8 +367,8 @@ def test_law_by_cells(lecture):
     y = -2 + h * (np.arange(1400) + 0.5)            # an edge at zero
     y_e = 1 - np.log(PHI_BAR)
     edges = np.append(y - h / 2, y[-1] + h / 2)
-    stay = np.diff(stats.norm.cdf(edges - y[:, None], -0.012, 0.1), axis=1)
-    born = np.diff(stats.norm.cdf(edges, y_e, 0.2))
+    stay = h * stats.norm.pdf(y - y[:, None], -0.012, 0.1)
+    born = h * stats.norm.pdf(y, y_e, 0.2)
     kernel = np.where((y >= 0)[:, None], stay, born)
     kernel /= kernel.sum(axis=1, keepdims=True)
     A = np.vstack([(kernel.T - np.eye(y.size))[:-1], np.ones(y.size)])
@@ -393,8 +383,8 @@ def test_law_by_cells(lecture):
         atol=5e-3)
     mean_log = np.log(PHI_BAR) + ψ @ y
     mean_φ = PHI_BAR * (ψ @ np.exp(y))
-    assert abs(mean_log - 1.4610) <= 1e-3
-    assert abs(mean_φ - 4.9444) <= 2e-3
+    assert abs(mean_log - 1.4610) <= 2e-4
+    assert abs(mean_φ - 4.9444) <= 5e-4
 
 
 def test_law_reproduces_itself(lecture):
@@ -417,9 +407,9 @@ def test_drift_identity(lecture):
     assert abs(lecture.drift - eq.δ / (1 - eq.δ)) <= 1e-9
     # simulated: δ and the mean of leavers from the same firms
     y = lecture.firms[1500]
-    out = y < 0
-    residual = np.where(out, 1 - np.log(PHI_BAR) - y, -0.012)
+    residual = np.where(y < 0, 1 - np.log(PHI_BAR) - y, -0.012)
     assert abs(residual.mean()) <= 4 * residual.std() / np.sqrt(y.size)
+    np.testing.assert_allclose(lecture.step, residual, atol=1e-6)
 
 
 def test_mean_output(lecture):
@@ -438,13 +428,13 @@ def test_mean_output(lecture):
 
 def test_cross_section_over_time(lecture):
     laws = lecture.laws
-    assert abs(laws[200][2] - 10.455) <= 1e-3
-    assert abs(laws[1000][2] - 11.317) <= 1e-3
+    assert abs(laws[200][2] - 10.455) <= 2e-3
+    assert abs(laws[1000][2] - 11.317) <= 2e-3
     assert abs(laws[1500][2] - lecture.eq.mean_power) <= 1e-3
     np.testing.assert_allclose(lecture.early / lecture.levels,
                                [0.74, 0.46, 0.20], atol=0.01)
-    slope = np.log(1e-2) / (ETA * np.diff(lecture.y_early)[0])
-    assert abs(slope + 2.15) <= 0.01
+    assert abs(lecture.mean_slopes["t = 200"] + 2.15) <= 0.01
+    assert abs(lecture.mean_slopes["stationary"] + 1.68) <= 1e-3
     body = lecture.share_above(lecture.y_body, *laws[200][:2])
     assert 2e-3 < np.abs(body - lecture.exact_body).max() < 1e-2
 
@@ -602,13 +592,15 @@ def test_rank_size(lecture):
 
 
 def test_nothing_is_traced_twice(lecture):
-    for name in ("value_iteration", "policy_iteration", "solve_exit",
-                 "solve_industry"):
-        assert getattr(lecture, name)._cache_size() <= 3, name
-
-
-def test_code_lines(lecture):
-    "Each function of the lecture says what it does."
-    for name, f in vars(lecture).items():
-        if inspect.isfunction(f) and f.__module__ == lecture.__name__:
-            assert f.__doc__, name
+    "Other parameters and prices of the same shapes compile nothing."
+    m = lecture.create_industry(c=3.3, w=1.1, m_a=-0.013, σ_a=0.1)
+    calls = {"value_iteration": (lecture.howard.u, lecture.x_grid, m, 1e-3,
+                                 50),
+             "policy_iteration": (lecture.x_grid, m, 50),
+             "solve_exit": (lecture.nodes, m),
+             "solve_industry": (lecture.nodes, m)}
+    for name, args in calls.items():
+        program = getattr(lecture, name)
+        before = program._cache_size()
+        program(*args)
+        assert program._cache_size() == before, name
