@@ -1,5 +1,4 @@
 """Entry and exit: closed forms, second methods, identities, simulation."""
-import inspect
 
 import jax
 import jax.numpy as jnp
