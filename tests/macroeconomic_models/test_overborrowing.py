@@ -572,7 +572,7 @@ def test_no_retrace_and_caps(lecture):
     assert s.iterations == 3 and not s.converged
     s = lecture.solve_with_wedge(m, limit, np.zeros((16, 800)), max_iter=2)
     assert s.iterations == 2 and not s.converged
-    v = lecture.solve_planner_by_vfi(lecture.model, max_iter=4)
+    v = lecture.iterate_planner(lecture.model, 1e-5, 4)
     assert v.iterations == 4 and v.error > 1e-5
     v = lecture.value_of(lecture.market.b_next, lecture.model, max_iter=4)
     assert v.iterations == 4 and v.error > 1e-10
