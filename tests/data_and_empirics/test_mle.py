@@ -277,7 +277,8 @@ def test_large_sample_and_starts(lecture):
     assert np.abs(z).max() < 3.5
     np.testing.assert_array_less(np.abs(
         se_of(s) - [0.0035, 0.0012, 0.00037]), [1e-4, 2e-4, 4e-5])
-    assert s.value < 0 and abs(s.value + 226_000) <= 2000
+    ℓ = lecture.large_value
+    assert ℓ < 0 and abs(ℓ + 226_000) <= 2000
     assert 0 <= lecture.gain < 16.3
 
 
@@ -287,7 +288,7 @@ def test_large_sample_against_statsmodels(lecture):
     np.testing.assert_allclose(lecture.large_fit.β, r.params, atol=1e-6)
     np.testing.assert_allclose(se_of(lecture.large_fit), r.bse, atol=1e-6,
                                rtol=1e-6)
-    assert abs(lecture.large_fit.value / r.llf - 1) <= 1e-11
+    assert abs(lecture.large_value / r.llf - 1) <= 1e-11
     μ = np.exp(lecture.X_large @ np.asarray(lecture.large_fit.β))
     np.testing.assert_allclose(lecture.X_large[:, :2].T
                                @ (lecture.y_large - μ), 0, atol=1e-4)
@@ -337,7 +338,8 @@ def test_separation_is_reported(lecture):
 
 
 def test_existence_is_recognised(lecture):
-    for data in (lecture.five, lecture.first):
+    first = lecture.create_data(lecture.X_first, lecture.y_first)
+    for data in (lecture.five, first):
         assert lecture.separating_direction(data) is None
     y = np.array(lecture.y_sep)
     y[np.argmax(lecture.X_sep[:, 2])] = 1       # one count in the group
@@ -393,13 +395,13 @@ def test_bootstrap(lecture):
     np.testing.assert_allclose(b.β.std(axis=0), m.se_sandwich[0], rtol=0.15)
     np.testing.assert_allclose(b.β.mean(axis=0), m.β[0],
                                atol=float(0.2 * m.se[0].max()))
-    again = lecture.resample(jax.random.key(1), lecture.first,
-                             lecture.samples)
-    rows = {tuple(r) for r in np.asarray(jnp.column_stack(lecture.first))}
-    drawn = {tuple(r) for r in np.asarray(
-        jnp.column_stack((again.X[0], again.y[0])))}
-    assert drawn <= rows
-    assert abs(len(drawn) / len(rows) - (1 - np.exp(-1))) <= 0.04
+    assert lecture.drawn.shape == m.β.shape[:1] + (2000,)
+    assert lecture.drawn.min() == 0 and lecture.drawn.max() == 1999
+    share = np.mean([np.unique(d).size for d in lecture.drawn[:50]]) / 2000
+    assert abs(share - (1 - np.exp(-1))) <= 0.005
+    one = lecture.drawn[3]
+    r = sm.Poisson(lecture.y_first[one], lecture.X_first[one]).fit(disp=0)
+    np.testing.assert_allclose(b.β[3], r.params, atol=1e-6)
 
 
 # other likelihoods
@@ -450,8 +452,7 @@ def test_survey_estimates(lecture):
     assert np.abs((lecture.ideal.β - θ[:2]) / se_of(lecture.ideal)).max() < 3.5
     assert np.all(se_of(lecture.ideal) < se_of(s)[:2])
     assert 0 <= 2 * (s.value - lecture.loglik(
-        lecture.survey, jnp.asarray(θ), lecture.Data(
-            lecture.X_survey, lecture.reports))) < 16.3
+        lecture.survey, jnp.asarray(θ), lecture.in_survey)) < 16.3
     n = lecture.reports.size
     p = lecture.predicted
     assert p.sum() == pytest.approx(1, abs=1e-12)
@@ -461,7 +462,8 @@ def test_survey_estimates(lecture):
 
 
 def test_survey_score_and_hessian_by_differences(lecture):
-    data = lecture.Data(lecture.X_survey[:200], lecture.reports[:200])
+    data = lecture.Data(lecture.in_survey.X[:200],
+                        lecture.in_survey.y[:200])
     θ, h = np.array([1.1, 0.3, 0.5]), 1e-5
     _, score, information = lecture.derivatives_at(lecture.survey, θ, data)
     for j, e in enumerate(np.eye(3)):
@@ -477,7 +479,7 @@ def test_survey_score_and_hessian_by_differences(lecture):
 # precision and speed
 
 def test_32_bits_lose_the_log_likelihood(lecture):
-    error = float(lecture.value_32) - float(lecture.large_fit.value)
+    error = float(lecture.value_32) - float(lecture.large_value)
     assert 1e-3 < abs(error) < 50
     off = np.abs((lecture.fit_32.β - lecture.large_fit.β)
                  / se_of(lecture.large_fit))
@@ -498,14 +500,21 @@ def test_batch_beats_the_package(lecture):
     assert times["JAX, vmap"] < 0.8 * scale * times["statsmodels Poisson"]
 
 
+def test_batch_start_does_not_matter(lecture):
+    data = lecture.Data(lecture.samples.X[0], lecture.samples.y[0])
+    s = lecture.fit(lecture.poisson_kernel, data, np.zeros(3))
+    assert s.converged
+    np.testing.assert_allclose(s.β, lecture.monte_carlo.β[0], atol=1e-7)
+
+
 # exercises
 
 def test_recovery(lecture):
     assert list(lecture.recovered) == [0.5, 0.25]
-    for s, z, lr, _ in lecture.recovered.values():
-        assert s.converged and s.value < 0
+    for s, value, z, lr, _ in lecture.recovered.values():
+        assert s.converged and value < 0
         assert np.abs(z).max() < 3.5 and 0 <= lr < 16.3
-    heavy, mild = (lecture.recovered[b][3] for b in (0.5, 0.25))
+    heavy, mild = (lecture.recovered[b][4] for b in (0.5, 0.25))
     assert 1 > heavy > 2 * mild > 0
     sample = lecture.sample         # the mild one
     info = np.exp(sample.X @ lecture.truth) * sample.X[:, 2]**2
@@ -530,7 +539,11 @@ def test_negative_binomial(lecture):
             stats.nbinom.logpmf(y, 1.25, 1.25 / (1.25 + μ)), rel=1e-12)
     information, sandwich = map(lecture.standard_errors, lecture.pois_V)
     assert np.all(sandwich > 1.3 * information)
-    np.testing.assert_allclose(sandwich, lecture.nb_se[:2], rtol=0.25)
+    X, μ = lecture.X_nb, np.exp(lecture.X_nb @ [0.5, 0.4])
+    bread = np.linalg.inv((X.T * μ) @ X)    # with the true variance between
+    exact = np.sqrt(np.diag(bread @ (X.T * (μ + 0.8 * μ**2)) @ X @ bread))
+    np.testing.assert_allclose(sandwich, exact, rtol=0.15)
+    assert np.all(lecture.nb_se[:2] <= 1.01 * sandwich)
 
 
 def test_profile_interval(lecture):
