@@ -438,6 +438,9 @@ def test_survey_probabilities(lecture):
         exact = [brute_force(np.array(β), π, x, r) for r in range(11)]
         np.testing.assert_allclose(np.exp(values), exact, rtol=1e-9)
         assert np.exp(values).sum() == pytest.approx(1, abs=1e-12)
+    low = jnp.array([-80.0, 0.0, 0.0])      # where P(10) underflows
+    slope = jax.grad(lecture.survey)(low, x, 2.0)
+    np.testing.assert_allclose(slope[:2], 2 * x, rtol=1e-12)
     never = jnp.array([1.3, 0.5, -800.0])
     assert lecture.survey(never, x, 4.0) == pytest.approx(float(
         lecture.poisson(never[:2], x, 4.0)))
