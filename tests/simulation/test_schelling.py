@@ -205,6 +205,8 @@ def test_values_under_random_location(lecture):
     for τ, probability in ((5, 0.37726), (7, 0.05442)):
         assert lecture.expected_unhappy(1000, 1000, 10, τ) / 2000 \
             == pytest.approx(probability, abs=5e-6)
+    # two agents, one of either type: together with probability 1 / J
+    assert lecture.expected_isolation(1, 1, 4) == pytest.approx(1 - 1 / 8)
     # the mean difference of two binomials in closed form, for many tracts
     λ = 10
     closed = np.exp(-2 * λ) * (np.i0(2 * λ) + stats.skellam.pmf(1, λ, λ)
@@ -319,6 +321,10 @@ def test_who_cannot_be_satisfied_stays_and_is_stuck(lecture):
                              jnp.asarray(z), model, max_rounds=9)
     assert outcome.status == lecture.CAPPED and outcome.unhappy == 2
     np.testing.assert_array_equal(outcome.x, jnp.asarray(x, jnp.float32))
+    end, rounds, status = lecture.settle_tree(
+        np.random.default_rng(0), x, z, k=1, τ=0, max_rounds=9)
+    assert status == lecture.CAPPED and rounds == 9
+    np.testing.assert_array_equal(end, x)
 
 
 def test_happy_agents_stay_and_groups_keep_their_size(lecture):
@@ -478,6 +484,13 @@ def test_relocation_alone(lecture, play):
     np.testing.assert_array_equal(new.z, z)
     fresh = np.asarray(new.x)[moved]
     assert stats.kstest(fresh.ravel(), "uniform").pvalue > 1e-4
+    # relocation strikes those who act and those who do not alike
+    model = lecture.create_model(τ=3, r=0.5, p=0.5)
+    unhappy = tree_counts(x, z, 10) > 3
+    new = play(jax.random.key(6), x, z, model)
+    stayed = np.all(new.x == x, axis=1)[unhappy]
+    failed = (np.sum(stayed) + new.moves / 2) / np.sum(unhappy)
+    assert abs(failed - 0.5) < 5 * np.sqrt(0.25 / np.sum(unhappy))
 
 
 def test_rare_shocks_sort_further_and_frequent_ones_mix(lecture):
