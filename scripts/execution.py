@@ -175,6 +175,7 @@ async def run(doc: str, env: dict, timeout: float, parallel: int, cache):
     lines = notebook.metadata["source_map"]
     client = NotebookClient(
         notebook, timeout=timeout, kernel_name="python3", record_timing=False,
+        coalesce_streams=True,      # of a progress bar, what remains of it
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(source(doc).parent)}})
     client.create_kernel_manager()
