@@ -144,6 +144,21 @@ def test_parallel_run_then_cache_then_what_changed(book, capsys):
     assert "ok     part/a" in out and "part/b" not in out
 
 
+def test_progress_bar_leaves_one_line(book):
+    (book / "a.md").write_text(page(
+        "import sys, time\nfrom tqdm import tqdm",
+        """
+        for _ in tqdm(range(9), "training", file=sys.stdout, leave=False):
+            time.sleep(0.2)
+        print("done")
+        """))
+    assert execution.execute(["part/a"]) == []
+    with execution.open_cache() as cache:
+        _, nb = cache.merge_match_into_notebook(
+            lecture_loader.read(execution.source("part/a")))
+    assert [o.text for o in nb.cells[-1].outputs] == ["done\n"]
+
+
 def test_another_environment_runs_anew(book, capsys, monkeypatch):
     (book / "a.md").write_text(page("x = 1"))
     execution.execute(["part/a"])
