@@ -93,8 +93,9 @@ def run():
     "Check agreement, time in turns, return the record."
     sys.path.insert(0, str(ROOT / "scripts"))
     import jax
-    import lecture_loader
     import numpy as np
+
+    import lecture_loader
 
     lecture = lecture_loader.load("macroeconomic_models/sequence_space")
     household, model, calibration = peer_model(lecture)

@@ -263,9 +263,9 @@ def test_many_responses_are_responses(lecture, G):
 def test_second_moments(lecture, G):
     m, Γ = lecture.m, np.asarray(lecture.Γ)
     scale = np.sqrt(np.einsum("ii,jj->ij", Γ[0], Γ[0]))
-    for l in (0, 1, 7, 50, 150, 299):
-        direct = sum(np.outer(m[s], m[s + l]) for s in range(T - l))
-        assert np.abs((Γ[l] - direct) / scale).max() <= 1e-10
+    for d in (0, 1, 7, 50, 150, 299):
+        direct = sum(np.outer(m[s], m[s + d]) for s in range(T - d))
+        assert np.abs((Γ[d] - direct) / scale).max() <= 1e-10
     # productivity is a first-order autoregression
     variance = (0.01 * lecture.firm.Z)**2 / (1 - 0.64)
     np.testing.assert_allclose(Γ[:20, 0, 0], variance * 0.8**np.arange(20),
@@ -281,18 +281,18 @@ def test_simulation_agrees_with_the_moments(lecture):
     "Within three standard errors, by Bartlett's formula."
     Γ, X = np.asarray(lecture.Γ), lecture.sample
     for k in range(4):
-        for l in (0, 8):
+        for d in (0, 8):
             γ = Γ[:, k, k]
             both = np.concatenate([γ[:0:-1], γ])
             shifted = np.zeros_like(both)
-            if l == 0:
+            if d == 0:
                 error = np.sqrt(2 * np.sum(both**2) / len(X))
             else:
-                h = np.arange(-T + 1 + l, T - l)
-                shifted = γ[np.abs(h + l)] * γ[np.abs(h - l)]
+                h = np.arange(-T + 1 + d, T - d)
+                shifted = γ[np.abs(h + d)] * γ[np.abs(h - d)]
                 error = np.sqrt((np.sum(both**2) + shifted.sum()) / len(X))
-            sample = np.mean(X[:len(X) - l, k] * X[l:, k])
-            assert abs(sample - γ[l]) <= 3 * error, (k, l)
+            sample = np.mean(X[:len(X) - d, k] * X[d:, k])
+            assert abs(sample - γ[d]) <= 3 * error, (k, d)
 
 
 def test_likelihood_is_that_of_a_normal_vector(lecture):
@@ -303,8 +303,8 @@ def test_likelihood_is_that_of_a_normal_vector(lecture):
     V = np.zeros((2 * n, 2 * n))
     for t in range(n):
         for u in range(n):
-            l = abs(u - t)
-            block = sum(m[z, :T - l].T @ m[z, l:] for z in range(2))
+            d = abs(u - t)
+            block = sum(m[z, :T - d].T @ m[z, d:] for z in range(2))
             V[2 * t:2 * t + 2, 2 * u:2 * u + 2] = block if u >= t \
                 else block.T
     direct = multivariate_normal(np.zeros(2 * n), V).logpdf(data.ravel())
