@@ -22,10 +22,10 @@ from time import perf_counter
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import jax                                                   # noqa: E402
-import numpy as np                                           # noqa: E402
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
 
-import lecture_loader                                        # noqa: E402
+import lecture_loader  # noqa: E402
 
 REPEATS = 7
 T = 300
@@ -81,9 +81,10 @@ def peer():
 
 
 def main():
+    from importlib.metadata import version
+
     import numba
     import sequence_jacobian  # noqa: F401
-    from importlib.metadata import version
     start = perf_counter()
     lecture = lecture_loader.load("macroeconomic_models/hank")
     loaded = perf_counter() - start
