@@ -97,9 +97,9 @@ def load(slug: str) -> types.ModuleType:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
     path = path_of(slug)
-    module = types.ModuleType(path.stem)
+    module = types.ModuleType(f"lecture_{path.stem}")   # not `keras` itself
     module.__file__ = str(path)
-    sys.modules[path.stem] = module          # so that pickle finds its classes
+    sys.modules[module.__name__] = module    # so that pickle finds its classes
     shell = InteractiveShell(user_module=module, user_ns=vars(module))
     shell.colors = "nocolor"
     shell.history_manager.enabled = False

@@ -25,7 +25,7 @@ def lecture(request):
     with lecture_loader.jax_settings_restored():
         module = lecture_loader.load(str(part / slug))
         yield module
-    sys.modules.pop(slug, None)
+    sys.modules.pop(module.__name__, None)
     vars(module).clear()
     del module
     jax.clear_caches()
