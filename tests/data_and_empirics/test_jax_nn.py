@@ -335,8 +335,10 @@ def test_armijo_condition(lecture):
             step = float(fit.path.accepted[0])
 
             def loss(t, g=g, θ=θ, s=s):
-                return float(lecture.mse_loss(jax.tree.map(
-                    lambda a, b: a - t * b, θ, g), s))
+                moved = [type(layer)(*(a - t * b for a, b in zip(
+                    layer, slope, strict=True)))
+                    for layer, slope in zip(θ, g, strict=True)]
+                return float(lecture.mse_loss(moved, s))
 
             assert loss(step) <= value - c * step * square
             assert loss(2 * step) > value - c * 2 * step * square
