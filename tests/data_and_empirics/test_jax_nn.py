@@ -285,8 +285,7 @@ def test_over_seeds(lecture):
     assert adam[:, 3].mean() < 0.002
     assert gd[:, 1].mean() > adam[:, 1].mean() + 0.005
     assert gd[0, 1] == gd[:, 1].min()
-    fast = lecture.over_seeds["descent, 0.01"]
-    assert adam[:, 3].mean() < fast[:, 3].mean() < gd[:, 3].mean()
+    assert adam[:, 3].mean() < gd[:, 3].mean() / 5
 
 
 def test_batch_is_separate_training(lecture):
