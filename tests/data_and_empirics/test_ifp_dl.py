@@ -48,7 +48,7 @@ def test_truncated_values(lecture):
     assert abs(ks[values.argmax()] - 0.030348) <= 1e-6
 
 
-@pytest.mark.parametrize("k", [0.01, 0.0300700630, 0.2, 0.6])
+@pytest.mark.parametrize("k", [0.01, 0.0300700630, 0.05, 0.08])
 def test_slope_of_a_constant_share(lecture, k):
     m = lecture.model
     auto = jax.grad(lecture.value_of_share)(k, m)
@@ -65,6 +65,13 @@ def test_slope_of_a_constant_share(lecture, k):
 
 def test_scalar_ascent_ends_at_kappa(lecture):
     assert abs(lecture.k_root - KAPPA) <= 1e-9
+
+
+def test_too_large_a_share_is_worth_nothing(lecture):
+    limit = 1 - B**2 / R                # β [R (1 - k)]^(-1/2) = 1
+    value = partial(lecture.value_of_share, model=lecture.model)
+    assert value(limit * 1.0001) == -np.inf
+    assert np.isfinite(value(limit * 0.9999)) and value(limit * .9999) < -1e5
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -159,7 +166,7 @@ def test_euler_residuals(lecture):
 def test_shortcuts_cost_what_the_text_says(lecture):
     p = lecture.rivals["no kink, s ≤ 10, linear"]
     assert lecture.σ_grid(p, 1.0) < 0.97
-    fine = lecture.rivals["601 nodes, 2000 points"]
+    fine = lecture.rivals["301 nodes, 1000 points"]
     x = np.linspace(0.5, 12, 500)
     assert np.abs(lecture.σ_grid(fine, x) - lecture.σ_star(x)).max() <= 5e-5
 
@@ -359,6 +366,9 @@ def test_other_bad_arguments(lecture):
 # exercises
 
 def test_exercises(lecture):
+    cut = lecture.cut_short
+    assert cut[10, 0.0] > 3 * cut[10, 1.0] > 3 * cut[60, 1.0]
+    assert cut[60, 0.0] > cut[60, 1.0]
     assert lecture.gap <= 1e-8 and lecture.persistent.finite
     for row in lecture.rows:
         best, *nets = row
