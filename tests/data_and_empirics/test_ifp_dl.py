@@ -166,7 +166,7 @@ def test_euler_residuals(lecture):
 def test_shortcuts_cost_what_the_text_says(lecture):
     p = lecture.rivals["no kink, s ≤ 10, linear"]
     assert lecture.σ_grid(p, 1.0) < 0.97
-    fine = lecture.rivals["301 nodes, 1000 points"]
+    fine = lecture.rivals["241 nodes, 800 points"]
     x = np.linspace(0.5, 12, 500)
     assert np.abs(lecture.σ_grid(fine, x) - lecture.σ_star(x)).max() <= 5e-5
 
