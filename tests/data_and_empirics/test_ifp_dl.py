@@ -374,4 +374,5 @@ def test_exercises(lecture):
         best, *nets = row
         assert max(np.abs(z - best).mean() for z in nets) < 0.015
     for σ in lecture.networks(lecture.by_euler):
-        assert lecture.distance(σ, 0.75, 5) < 0.04
+        assert lecture.distance(σ, 0.75, 5) < 0.1
+        assert np.all(lecture.welfare_loss(σ)[1] < 2e-3)
