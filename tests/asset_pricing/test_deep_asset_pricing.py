@@ -7,7 +7,6 @@ import pytest
 from scipy.optimize import brentq
 
 
-
 INNER = np.linspace(0.1, 0.98, 89)
 
 
@@ -209,14 +208,14 @@ def test_log_utility(lecture):
 def test_network_against_collocation(lecture):
     ours = lecture.evaluate(lecture.trained.θ, INNER, lecture.base)
     exact = lecture.evaluate_spectral(lecture.spectral, INNER, lecture.base)
-    assert gap(ours.ω_e, exact.ω_e) < 1e-4
-    assert gap(ours.ω_h, exact.ω_h) < 1e-4
+    assert gap(ours.ω_e, exact.ω_e) < 1e-5
+    assert gap(ours.ω_h, exact.ω_h) < 1e-5
     for name in ("r", "premium", "σ_q", "price"):
-        assert gap(getattr(ours, name), getattr(exact, name)) < 5e-4
+        assert gap(getattr(ours, name), getattr(exact, name)) < 2e-4
 
 
 def test_residuals_held_out(lecture):
-    assert lecture.rms_fresh < 1e-5
+    assert lecture.rms_fresh < 5e-6
     assert lecture.rms_fresh < 2 * lecture.rms_train
 
 
@@ -307,7 +306,10 @@ def test_shapes(lecture):
         inner = lecture.inner
         assert np.all(e.σ_q[:-1] < 0.05)
         assert np.all(np.diff(e.r[inner]) > 0)
-        assert np.all(np.diff(e.premium[inner]) < 0)
+        # the premium has a maximum; the price of risk falls throughout
+        assert np.all(np.diff(e.κ) < 0)
+        assert np.all(np.diff(e.premium[lecture.η_plot >= 0.2]) < 0)
+        assert 0.1 < lecture.η_plot[e.premium.argmax()] < 0.2
 
 
 # derivatives
@@ -343,7 +345,7 @@ def test_claims(lecture):
     u = lecture.u_fit
     assert np.abs(u[10.0] - lecture.u_true).max() < 0.15
     assert np.abs(u[0.0] - lecture.u_true).max() > 1.0
-    assert lecture.product_error[True] < 1e-4
+    assert lecture.product_error[True] < 0.02
     constant = 0.3 * 0.2 / (0.05 * 0.35)
     assert lecture.product_error[False] == pytest.approx(constant, rel=1e-3)
 
@@ -422,7 +424,8 @@ def test_sampling(lecture):
     s = lecture.sampling
     median = {k: np.median(v, axis=0) for k, v in s.items()}
     # where few states are drawn, errors are larger
-    assert median["uniform in η"][1] > 3 * median["uniform in log η"][1]
+    assert median["uniform in η"][1] > 30 * median["uniform in log η"][1]
+    assert median["uniform in η"][0] > 3 * median["adaptive"][0]
     assert max(v[0] for v in median.values()) < 1e-2
 
 
@@ -445,8 +448,8 @@ def test_exercise_1(lecture):
 def test_exercise_2(lecture):
     v = lecture.violation
     assert v[0.0] > 0.5
-    assert v[1000.0] < 2e-3
-    assert 7 < v[100.0] / v[1000.0] < 13
+    assert v[1000.0] < 5e-3
+    assert 9 < v[100.0] / v[1000.0] < 10.5
     free = lecture.evaluate(lecture.trained_mixed.θ, lecture.η_cap,
                             lecture.mixed)
     np.testing.assert_allclose(
