@@ -1,5 +1,6 @@
 """Fixtures of the test suite."""
 import gc
+import os
 import sys
 from pathlib import Path
 
@@ -8,6 +9,20 @@ import pytest
 import lecture_loader
 
 TESTS = Path(__file__).resolve().parent
+
+
+def pytest_configure(config):
+    """Give each of several workers its own cores, before JAX looks at them.
+
+    Two programs of two threads each on two cores take a third longer than two
+    of one thread.
+    """
+    worker = getattr(config, "workerinput", None)
+    if worker and hasattr(os, "sched_setaffinity"):
+        cpus = sorted(os.sched_getaffinity(0))
+        own = int(worker["workerid"].removeprefix("gw"))
+        own = cpus[own::worker["workercount"]] or [cpus[own % len(cpus)]]
+        os.sched_setaffinity(0, own)
 
 
 @pytest.fixture(scope="module")
