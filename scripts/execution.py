@@ -157,7 +157,7 @@ def records(docs: list[str]) -> dict[str, dict | None]:
     """What the cache knows of each page's last execution, None if nothing.
 
     Keys of a record: `execution_seconds`, `cpu_seconds`, `compile_seconds`,
-    `peak_bytes`,
+    `peak_bytes`, `cell_seconds` (line and seconds of each code cell),
     `date` (UTC), `environment`, `parallel` (how many ran at a time).
     """
     found = {}
@@ -188,7 +188,7 @@ async def run(doc: str, env: dict, timeout: float, parallel: int, cache,
         resources={"metadata": {"path": str(source(doc).parent)}})
     client.create_kernel_manager()
     start = time.perf_counter()
-    index = 0
+    index, cells = 0, []
     try:
         # a date that stands still, so that figures come out the same
         await client.async_start_new_kernel(
@@ -198,7 +198,10 @@ async def run(doc: str, env: dict, timeout: float, parallel: int, cache,
             await hidden(client, SHARE.format(cpus=cpus))
         await hidden(client, BEFORE)
         for index, cell in enumerate(notebook.cells):
+            begin = time.perf_counter()
             await client.async_execute_cell(cell, index)
+            if cell.cell_type == "code":
+                cells.append([lines[index] + 1, time.perf_counter() - begin])
         info = await client.kc.kernel_info(reply=True)
         notebook.metadata["language_info"] = info["content"]["language_info"]
         seconds = time.perf_counter() - start
@@ -213,7 +216,7 @@ async def run(doc: str, env: dict, timeout: float, parallel: int, cache,
             client.kc.stop_channels()
         await client.km.shutdown_kernel(now=True)
     data = {"execution_seconds": seconds, **measured, "environment": env,
-            "parallel": parallel, "date": datetime.datetime.now(
+            "cell_seconds": cells, "parallel": parallel, "date": datetime.datetime.now(
                 datetime.UTC).isoformat(timespec="seconds")}
     cache.cache_notebook_bundle(
         CacheBundleIn(notebook, str(source(doc)), data=data),

@@ -128,6 +128,9 @@ def test_parallel_run_then_cache_then_what_changed(book, capsys):
     assert max(a0, b0) < min(a1, b1), "the two did not overlap in time"
     known = record("part/a")
     assert known["execution_seconds"] > 2 and known["peak_bytes"] > 2**24
+    text = (book / "a.md").read_text().splitlines()
+    for line, seconds in known["cell_seconds"]:
+        assert (seconds > 2) == (text[line - 1] == "time.sleep(2)")
 
     capsys.readouterr()
     execution.execute(docs, jobs=2)
