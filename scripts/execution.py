@@ -216,7 +216,8 @@ async def run(doc: str, env: dict, timeout: float, parallel: int, cache,
             client.kc.stop_channels()
         await client.km.shutdown_kernel(now=True)
     data = {"execution_seconds": seconds, **measured, "environment": env,
-            "cell_seconds": cells, "parallel": parallel, "date": datetime.datetime.now(
+            "cell_seconds": cells, "parallel": parallel,
+            "date": datetime.datetime.now(
                 datetime.UTC).isoformat(timespec="seconds")}
     cache.cache_notebook_bundle(
         CacheBundleIn(notebook, str(source(doc)), data=data),
