@@ -6,23 +6,19 @@ from pathlib import Path
 
 import pytest
 
-import lecture_loader
+# Each of several workers gets its own cores, before NumPy and JAX count them:
+# two programs of two threads each on two cores take a third longer than two of
+# one thread.
+if hasattr(os, "sched_setaffinity") and "PYTEST_XDIST_WORKER" in os.environ:
+    number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    cpus = sorted(os.sched_getaffinity(0))
+    workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.sched_setaffinity(
+        0, cpus[number::workers] or [cpus[number % len(cpus)]])
+
+import lecture_loader  # noqa: E402
 
 TESTS = Path(__file__).resolve().parent
-
-
-def pytest_configure(config):
-    """Give each of several workers its own cores, before JAX looks at them.
-
-    Two programs of two threads each on two cores take a third longer than two
-    of one thread.
-    """
-    worker = getattr(config, "workerinput", None)
-    if worker and hasattr(os, "sched_setaffinity"):
-        cpus = sorted(os.sched_getaffinity(0))
-        own = int(worker["workerid"].removeprefix("gw"))
-        own = cpus[own::worker["workercount"]] or [cpus[own % len(cpus)]]
-        os.sched_setaffinity(0, own)
 
 
 @pytest.fixture(scope="module")
