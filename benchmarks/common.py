@@ -40,7 +40,7 @@ class Case:
     `compare` takes both answers and returns a nonnegative number, described
     by `measure`, which must not exceed `tolerance`.
     """
-    name: str                   # of the row, not twice in a subject
+    name: str                   # of the row; with the peer, unique
     work: str                   # what both sides do, in words
     peer: str                   # who the other side is
     ours: Callable[[], object]
@@ -210,9 +210,10 @@ def record(subject, cases: Iterator[Case] | list[Case], namespace=None):
     import jax
     rows = []
     for case in cases:
-        if case.name in {row["name"] for row in rows}:
-            raise ValueError(f"name must be unique in a subject, got "
-                             f"{case.name!r} twice")
+        if (case.name, case.peer) in [(row["name"], row["peer_name"])
+                                      for row in rows]:
+            raise ValueError("name and peer must be unique in a subject, got "
+                             f"{case.name!r}, {case.peer!r} twice")
         rows.append(measure(case, namespace))
     return {
         "title": subject.TITLE, "lecture": subject.LECTURE,
