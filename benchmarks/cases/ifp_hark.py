@@ -25,12 +25,13 @@ def agent(model):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         who = MarkovConsumerType(
-            cycles=0, CRRA=model.γ, DiscFac=model.β, Rfree=[one * model.R],
-            LivPrb=[one], PermGroFac=[one],
-            MrkvArray=[np.array(model.Q)], BoroCnstArt=0.0, CubicBool=False,
-            vFuncBool=False, tolerance=1e-8, AgentCount=1)
-    who.IncShkDstn = [incomes]
-    who.assign_parameters(aXtraGrid=np.array(model.s_grid[1:]))
+            cycles=0, CRRA=model.γ, DiscFac=model.β, BoroCnstArt=0.0,
+            CubicBool=False, vFuncBool=False, tolerance=1e-8, max_cycles=5_000,
+            AgentCount=1)
+    who.assign_parameters(                  # in place of what it constructs
+        Rfree=[one * model.R], LivPrb=[one], PermGroFac=[one],
+        MrkvArray=[np.array(model.Q)], IncShkDstn=[incomes],
+        aXtraGrid=np.array(model.s_grid[1:]))
     return who
 
 

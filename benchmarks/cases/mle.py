@@ -7,6 +7,10 @@ TITLE = "Maximum likelihood"
 LECTURE = "data_and_empirics/mle"
 GROUP = "book"
 PACKAGES = ("statsmodels",)
+WHY = ("NumPy runs the same Newton steps with derivatives that somebody worked "
+       "out. The work is products of long matrices with three columns, which "
+       "its library does better than XLA; the price is a formula for each "
+       "model, where the lecture needs the likelihood alone.")
 
 
 def cases(lecture):
@@ -28,7 +32,8 @@ def cases(lecture):
                 ours=partial(estimate, data), theirs=partial(theirs, X, y),
                 compare=lambda u, v, of=of: gap(u.β, of(v)),
                 measure="largest difference of coefficients",
-                tolerance=1e-6, size=n, unit="observations")
+                tolerance=1e-6, size=n, unit="observations",
+                why=WHY if "NumPy" in peer else "")
 
     some = lecture.Data(lecture.samples.X[:200], lecture.samples.y[:200])
     host = [tuple(map(np.array, d)) for d in zip(*some, strict=True)]
@@ -42,4 +47,5 @@ def cases(lecture):
             theirs=lambda one=one: [one(*d) for d in host],
             compare=lambda u, v, of=of: gap(u.β, [of(s) for s in v]),
             measure="largest difference of coefficients", tolerance=1e-6,
-            ours_name="one batch, by vmap")
+            ours_name="one batch, by vmap",
+            why=WHY if "NumPy" in peer else "")
