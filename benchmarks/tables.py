@@ -18,9 +18,9 @@ OWN_TABLE = ("hank", "sequence_space", "deep_asset_pricing")  # own pages too
 BEGIN, END = "# -- records --\n", "# -- end of the records --\n"
 
 # The order of the page; a subject that is not here comes last.
-ORDER = ("opt_savings", "ifp_egm", "arellano", "markov_asset", "aiyagari",
-         "sequence_space", "hank", "wealth", "kesten", "mle", "networks",
-         "deep_asset_pricing")
+ORDER = ("opt_savings", "ifp_egm", "ifp_hark", "arellano", "markov_asset",
+         "aiyagari", "sequence_space", "hank", "wealth", "kesten", "mle",
+         "networks", "deep_asset_pricing")
 
 
 def load() -> dict[str, dict]:
@@ -175,20 +175,24 @@ def series(records) -> list[dict]:
     for record in records.values():
         for c in record["cases"]:
             if c["size"] is not None:
-                key = record["title"], c["peer_name"].replace("`", "")
+                key = (record["title"], c["peer_name"].replace("`", ""),
+                       c["ours_name"])
                 one = found.setdefault(key, {
-                    "title": key[0], "peer": key[1], "unit": c["unit"],
-                    "size": [], "ours": [], "theirs": []})
+                    "title": key[0], "peer": key[1], "line": key[2],
+                    "unit": c["unit"], "size": [], "ours": [], "theirs": []})
                 one["size"].append(c["size"])
                 one["ours"].append(float(f"{c['ours']:.4g}"))
                 one["theirs"].append(float(f"{c['peer']:.4g}"))
     return [one for one in found.values() if len(one["size"]) >= 3]
 
 
-def ratios(records) -> list[tuple[str, str, float]]:
-    """Title, peer and ratio of every row."""
-    return [(record["title"], c["peer_name"].replace("`", ""),
-             float(f"{c['ratio']:.4g}"))
+def rows(records) -> list[tuple]:
+    """Title, row, peer; run and compile times in ms, ours and theirs."""
+    def ms(x):
+        return float(f"{1e3 * x:.4g}")
+
+    return [(record["title"], c["name"], c["peer_name"].replace("`", ""),
+             *map(ms, (c["ours"], c["peer"], *c["compile"])))
             for record in records.values() for c in record["cases"]]
 
 
@@ -197,7 +201,7 @@ def cell(records) -> str:
     return "".join(
         f"{name} = {pprint.pformat(value, width=78, sort_dicts=False)}\n"
         for name, value in (("series", series(records)),
-                            ("ratios", ratios(records))))
+                            ("rows", rows(records))))
 
 
 def with_cell(page: str, records) -> str:

@@ -37,29 +37,43 @@ def agent(model):
 
 def cases(lecture):
     import numpy as np
+    x = np.linspace(0.3, 20, 4000)
+    income = lecture.markov_income(ρ=0.9, n_y=5)
 
-    def solved(who):
+    def create(n_s, power):
+        return lecture.create_ifp(R=1.01, β=0.96, γ=2.0, income=income,
+                                  s_max=50.0, n_s=n_s, power=power)
+
+    def ours(model):
+        return lecture.solve(model, lecture.consume_all(model), 1e-8)
+
+    def theirs(who):
         who.solve(verbose=False)
         return who.solution[0].cFunc
 
-    for n_y, n_s in ((5, 100), (5, 400), (15, 400)):
-        income = lecture.markov_income(ρ=0.9, n_y=n_y)
-        model = lecture.create_ifp(R=1.01, β=0.96, γ=2.0, income=income,
-                                   s_max=100.0, n_s=n_s, power=3)
-        start = lecture.consume_all(model)
-        x = np.linspace(0.1, 40, 2000)
+    fine = create(6400, 3)
+    truth = lecture.consumption(x, ours(fine).policy, fine)
 
-        def difference(u, v, model=model, x=x):
-            ours = lecture.consumption(x, u.policy, model)
-            theirs = np.array([c(x) for c in v])
-            return np.abs(ours / theirs - 1).max()
+    def error(c):
+        return np.abs(np.array(c) / truth - 1).max()
 
+    # the consumer of HARK meets the limit between two knots, so that it needs
+    # more of them for the same accuracy
+    for goal, knots_ours, knots_theirs in (
+            (1e-3, (200, 2), (1600, 3)), (3e-4, (400, 2), (3200, 3)),
+            (1e-4, (800, 3), (9600, 3))):
+        model = create(*knots_ours)
         yield Case(
-            name=f"{n_y} incomes, {n_s} savings",
-            work="policy of the infinite horizon",
-            peer="econ-ark's `MarkovConsumerType`",
-            ours=partial(lecture.solve, model, start, 1e-8),
-            theirs=partial(solved, agent(model)),
-            compare=difference,
-            measure="relative difference of consumption, cash up to 40",
-            tolerance=1e-5, size=n_y * n_s, unit="knots", pairs=3)
+            name=f"to {goal:.0e}: {knots_ours[0]} savings here, "
+                 f"{knots_theirs[0]:,} there",
+            work="policy of the infinite horizon, 5 incomes; a different "
+                 "grid for the same accuracy",
+            peer="econ-ark, `MarkovConsumerType`",
+            ours=partial(ours, model),
+            theirs=partial(theirs, agent(create(*knots_theirs))),
+            compare=lambda u, v, model=model: max(
+                error(lecture.consumption(x, u.policy, model)),
+                error([c(x) for c in v])),
+            measure="larger of the two errors of consumption, relative to "
+                    "6,400 savings",
+            tolerance=goal, pairs=5)

@@ -47,10 +47,9 @@ def cases(lecture):
         ours = (partial(lecture.opi, table, zero, 20, TOL) if n <= 250 else
                 partial(lecture.solve_by_bisection, lecture.opi_increment,
                         model, zero, 20, TOL))
-        text = ("OPI, a table of utilities" if n <= 250
-                else "OPI, bisection for the choice")
+        method = "OPI with m = 20" + (", by bisection here" if n > 250 else "")
         for peer, step in (("Numba, monotone search", lecture.T_numba),
                            ("NumPy", lecture.T_numpy)):
             yield case(n, peer, ours,
                        partial(lecture.opi_numpy, step, host, r, 20, TOL),
-                       method="OPI with m = 20", ours_name=text)
+                       method=method)
