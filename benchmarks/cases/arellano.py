@@ -6,6 +6,8 @@ from benchmarks.common import Case, gap
 TITLE = "Sovereign default"
 LECTURE = "macroeconomic_models/arellano"
 GROUP = "book"
+WHY = ("Numba's search for the best choice starts at the last one; the fold "
+       "in JAX goes through all choices, in parallel.")
 
 
 def cases(lecture):
@@ -22,4 +24,5 @@ def cases(lecture):
                 theirs=partial(lecture.solve_on_host, host, best),
                 compare=lambda u, v: gap(u.v.c, v[0]),
                 measure="largest difference of the values of repaying",
-                tolerance=1e-6, size=n, unit="states")
+                tolerance=1e-6, size=n, unit="states",
+                why=WHY if peer == "Numba" else "")

@@ -7,6 +7,12 @@ TITLE = "Income fluctuation by endogenous grid points"
 LECTURE = "dynamic_programming/ifp_egm"
 GROUP = "book"
 STEPS = 20
+WHY = ("About two thirds of a step in JAX go into finding the segments of the "
+       "interpolation, a binary search for each query. Numba's loop walks "
+       "along knots and queries, which both rise, and NumPy's `interp` starts "
+       "each search from the last. From 100 incomes on, Numba's threads and "
+       "those of the library that multiplies its matrices get in each "
+       "other's way.")
 
 
 def cases(lecture):
@@ -27,4 +33,4 @@ def cases(lecture):
                 theirs=partial(lecture.repeat(step), start_host, host, STEPS),
                 compare=lambda u, v: relative_gap(u.c, v.c),
                 measure="difference of consumption over its largest value",
-                tolerance=1e-10, size=400 * n_y, unit="knots")
+                tolerance=1e-10, size=400 * n_y, unit="knots", why=WHY)

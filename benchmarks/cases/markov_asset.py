@@ -6,6 +6,8 @@ from benchmarks.common import Case, relative_gap
 TITLE = "Markov asset pricing"
 LECTURE = "asset_pricing/markov_asset"
 GROUP = "book"
+WHY = ("Doubling in factors is a handful of products of small matrices with "
+       "long arrays; on a CPU NumPy's library does them as fast as XLA's.")
 
 
 def by_scipy(lecture, A, τ=1e-12):
@@ -41,4 +43,5 @@ def cases(lecture):
                 compare=lambda u, v: relative_gap(u.v, v),
                 measure="difference over the largest ratio",
                 tolerance=1e-9, size=n**3, unit="states",
-                ours_name="doubling on the factors")
+                ours_name="doubling on the factors",
+                why=WHY if peer == "NumPy, doubling" else "")
