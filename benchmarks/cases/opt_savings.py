@@ -30,7 +30,8 @@ def cases(lecture):
             work="values within 10⁻⁶ of the discrete problem's, 20 incomes",
             ours=ours, theirs=theirs, compare=difference,
             measure="largest difference of values", tolerance=2 * TOL,
-            why="" if "DiscreteDP" in peer else WHY, size=n * N_Y, unit="states", **more)
+            why="" if "DiscreteDP" in peer else WHY,
+            size=n * N_Y, unit="states", **more)
 
     for n in (50, 100, 200):
         model = lecture.create_savings_model(n_w=n, n_y=N_Y)

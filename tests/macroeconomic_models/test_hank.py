@@ -1,6 +1,4 @@
 """HANK: closed forms, second methods in NumPy, identities and limits."""
-import json
-import re
 from pathlib import Path
 
 import jax
