@@ -7,7 +7,7 @@ PORT   ?= 8000
 
 .DEFAULT_GOAL := help
 .PHONY: help book test check pdf pdf-check pdf-packages notebooks \
-        notebooks-test site lecture serve style lock clean
+        notebooks-test site lecture serve style lock bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -53,6 +53,9 @@ serve: $(VENV)/.ready  ## show the built book at http://localhost:8000
 lock:  ## resolve requirements.in into requirements.txt (needs uv)
 	uv pip compile --universal --python-version 3.11 --upgrade --no-header \
 	  requirements.in -o requirements.txt
+
+bench: $(VENV)/.ready  ## run the benchmarks and rewrite their tables: [B=subject]
+	$(BIN)/python -m benchmarks $(B)
 
 clean:  ## remove the built book, the execution cache and the environment
 	rm -rf _build $(VENV) .pytest_cache .ruff_cache
