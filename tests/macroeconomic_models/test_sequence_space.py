@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import scaling
+
 ROOT = Path(__file__).resolve().parents[2]
 T = 300
 
@@ -430,3 +432,12 @@ def test_table_agrees_with_the_recorded_benchmark():
     assert all(c["ratio"] > 1 for c in cases)
     for word in (record["machine"], record["versions"]["sequence-jacobian"]):
         assert word in table
+
+
+# what it costs
+
+@scaling.guard(order=2, size=50, repeats=3)
+def test_cost_of_jacobians(lecture, n, seed):
+    "T² entries, and passes over all states that are linear in T."
+    ss = lecture.ss._replace(D=lecture.ss.D * (1 + 1e-3 * seed))
+    return lambda: lecture.household_jacobians(ss, lecture.hh, n)
