@@ -113,21 +113,25 @@ import platform
 import jax
 
 numbers = [
-{rows}
+{rows},
+]
+made_with = [
+{pins},
 ]
 differs = False
 for name, yours, book, allowed in numbers:
     wrong = not abs(float(yours) - book) <= allowed     # also if it is NaN
     differs |= wrong
-    print(f"{{'DIFFERS' if wrong else 'ok':8}}{{name}}: {{float(yours):.10g}}, "
+    print(f"{{'DIFFERS' if wrong else 'ok':9}}{{name}}: {{float(yours):.10g}}, "
           f"in the book {{book:.10g}} to within {{allowed:.1g}}")
 print(f"JAX {{jax.__version__}}, Python {{platform.python_version()}}, "
       f"{{jax.devices()[0].device_kind}}, by default "
       f"{{jax.numpy.zeros(()).dtype}}")
 if differs:
-    print("{no} Restart and run all cells in order.\\n"
-          "If it still differs, install what made the book and restart:\\n"
-          {install!r})
+    print("{no}")
+    print("Restart and run all cells in order. If it still does not, install "
+          "what made the book, restart and run again:")
+    print("%pip install", *(f'"{{pin}}"' for pin in made_with))
 else:
     print("{yes}")"""
 
@@ -141,10 +145,10 @@ def self_check_cell(entries: list[ledger.Entry]):
                       f"     {e.expression},\n"
                       f"     {e.value!r}, {e.tolerance:.3g})"
                       for e in entries[:3])
-    made = " ".join(f'"{line}"' for p in ("jax", "jaxlib", "numpy")
-                    for line in pins().get(p, []))
-    return new_code_cell(SELF_CHECK.format(
-        rows=rows, install=f"%pip install {made}", yes=YES, no=NO))
+    made = ",\n".join(f'    "{line}"' for package in ("jax", "numpy")
+                      for line in pins().get(package, []))
+    return new_code_cell(SELF_CHECK.format(rows=rows, pins=made, yes=YES,
+                                           no=NO))
 
 
 # -- Markdown ---------------------------------------------------------------

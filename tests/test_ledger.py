@@ -190,8 +190,7 @@ def test_self_check_says_yes(capsys):
     source, out = run_self_check(capsys)
     assert out.splitlines()[-1] == notebook_builder.YES
     assert out.count("ok  ") == 3 and "JAX " in out and "float32" in out
-    assert all(len(line) <= 80 or "%pip" in line
-               for line in source.splitlines())
+    assert all(len(line) <= 80 for line in source.splitlines())
 
 
 @pytest.mark.parametrize("changes", [
