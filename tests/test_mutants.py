@@ -122,6 +122,16 @@ def test_score_leaves_out_what_tells_nothing():
     assert mutants.score(Counter(stopped=2)) is None
 
 
+def test_equivalent_mutants_are_counted_apart(page, monkeypatch, tmp_path):
+    monkeypatch.setattr(mutants, "folder", lambda: tmp_path)
+    (tmp_path / "equivalent.toml").write_text(
+        '[[a]]\nfunction = "f"\nold = "-x"\nnew = "x"\nreason = "even"\n')
+    listed = {"function": "f", "old": "-x", "new": "x", "state": "survived"}
+    results = [listed, {**listed, "new": "y"}, {**listed, "state": "noticed"}]
+    assert mutants.count(page, results) == {"equivalent": 1, "survived": 1,
+                                            "noticed": 1}
+
+
 def test_kept_scores_are_at_least_ninety_per_cent():
     kept = mutants.scores()
     for doc, record in kept.items():
