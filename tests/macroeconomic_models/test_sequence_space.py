@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import scaling
+
 ROOT = Path(__file__).resolve().parents[2]
 T = 300
 
@@ -420,3 +422,12 @@ def test_recorded_benchmark_bears_out_the_text():
     ratio = {c["name"]: c["ratio"] for c in record["cases"]}
     assert min(ratio, key=ratio.get) == "household Jacobians"
     assert min(ratio.values()) > 1
+
+
+# what it costs
+
+@scaling.guard(order=2, size=50, repeats=3)
+def test_cost_of_jacobians(lecture, n, seed):
+    "T² entries, and passes over all states that are linear in T."
+    ss = lecture.ss._replace(D=lecture.ss.D * (1 + 1e-3 * seed))
+    return lambda: lecture.household_jacobians(ss, lecture.hh, n)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+import scaling
+
 EXACT_TWICE = 0.447171      # at least two restocks in 50 periods from 70
 DATES = (10, 50, 250, 500, 750)
 MEANS = (20.640, 76.230, 48.754, 54.270, 52.716)
@@ -500,3 +502,13 @@ def test_costs_by_simulation_and_exactly(lecture):
 def test_bad_arguments(lecture, call, message):
     with pytest.raises(ValueError, match=message):
         call(lecture)
+
+
+# what it costs
+
+@scaling.guard(order=1, size=2_000)
+def test_cost_of_paths(lecture, n, seed):
+    "A row is written into the carried paths in each period."
+    X = start(lecture, n=100)
+    key = jax.random.key(seed)
+    return lambda: lecture.paths(key, X, n, lecture.model)
