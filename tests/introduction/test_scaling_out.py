@@ -437,6 +437,9 @@ def test_crossovers_have_their_closed_forms(lecture):
         batch = F / 6 * (7 / B + 14 * delay / 1e6)
         assert lecture.crossover(lecture.training_times, p, link) \
             == pytest.approx(batch, rel=1e-9)
+        ring = 8 * 1e6 * (p - 1) / B       # a million households a device
+        simulation = lecture.cross_section_times(1e6, p, link)[0]
+        assert lecture.ring_ratio(p, link) == pytest.approx(ring / simulation)
     fast = lecture.Link(1e9, 0.0)
     assert lecture.crossover(lecture.sweep_times, p, fast) \
         == pytest.approx(7 * M / 1e9, rel=1e-9)
