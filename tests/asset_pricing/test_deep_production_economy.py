@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-RHO, ALPHA, PHI, DELTA, THETA, SIGMA, LAM = 0.05, 0.3, 10.0, 0.05, 0.5, 0.01, 0.4
+RHO, ALPHA, PHI, DELTA = 0.05, 0.3, 10.0, 0.05
+THETA, SIGMA, LAM = 0.5, 0.01, 0.4
 
 
 def host(tree):
@@ -53,7 +54,7 @@ def test_bad_arguments(lecture):
 # -- the household alone ------------------------------------------------------
 
 def test_labour_chain(lecture):
-    states, ℓ, Q = lecture.labour_chain(lecture.economy, 10)
+    states, labour, Q = lecture.labour_chain(lecture.economy, 10)
     assert len(states) == 20
     np.testing.assert_allclose(Q.sum(1), 0, atol=1e-14)
     h, n = np.array(states).T
@@ -63,7 +64,7 @@ def test_labour_chain(lecture):
     drift = Q @ n
     np.testing.assert_allclose(drift, up - down, atol=1e-12)
     # endowments of one low and one high household and the count add up
-    by = {s: x for s, x in zip(states, ℓ, strict=True)}
+    by = {s: x for s, x in zip(states, labour, strict=True)}
     for k in range(1, 10):
         np.testing.assert_allclose(
             (k * by[1, k] + (10 - k) * by[0, k]) / 10, 1, rtol=1e-13)
@@ -74,14 +75,14 @@ def test_household_alone_satisfies_its_euler_equation(lecture):
     "Finite differences of the policy on a fine grid, off the limit."
     m, r = lecture.economy, 0.04
     found = lecture.solve_household(m, r, N=600)
-    states, ℓ, Q = lecture.labour_chain(m, 10)
+    states, labour, Q = lecture.labour_chain(m, 10)
     h, n = np.array(states).T
     c = found.c[h, n]
     np.testing.assert_allclose(found.mass.sum(), 1, atol=1e-9)
     assert found.mass.min() > -1e-12
     slope = np.gradient(c, np.sqrt(found.a), axis=1) / np.maximum(
         2 * np.sqrt(found.a), 1e-9)
-    s = ℓ[:, None] + r * found.a - c
+    s = labour[:, None] + r * found.a - c
     R = RHO - r + slope * s / c - (c * (Q @ (1 / c)))
     weight = found.mass[h, n] * (found.a > 0.3) * (found.a < 15)
     assert np.sqrt(np.sum(weight * R**2) / weight.sum()) < 1e-3
@@ -148,8 +149,8 @@ def test_residuals_against_finite_differences(lecture, fresh):
         f = cq(z, K, a)
         c, q = f[:-1], f[-1]
         y = z * K**ALPHA
-        ℓ = np.where(h > 0, 1.7, 0.3)
-        income = 0.7 * y * ℓ / ℓ.mean()
+        labour = np.where(h > 0, 1.7, 0.3)
+        income = 0.7 * y * labour / labour.mean()
         ε = 1e-3
         fz = (cq(z + ε, K, a) - cq(z - ε, K, a)) / (2 * ε)
         fzz = (cq(z + ε, K, a) - 2 * f + cq(z - ε, K, a)) / ε**2
@@ -313,7 +314,7 @@ def test_ignored_jumps_ruin_the_expert(lecture):
 
 
 def test_costs(lecture):
-    for I in (5, 10, 20, 40):
-        assert np.isfinite(lecture.costs[I][3])
+    for n in (5, 10, 20, 40):
+        assert np.isfinite(lecture.costs[n][3])
     # tables alone grow with the number of households
     assert lecture.costs[40][2] - lecture.costs[10][2] == 4 * 30
