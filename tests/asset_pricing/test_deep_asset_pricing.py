@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-SLUG = "asset_pricing/deep_asset_pricing"
+
+
 INNER = np.linspace(0.1, 0.98, 89)
 
 
