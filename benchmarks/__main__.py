@@ -11,6 +11,7 @@ missing from requirements.txt and requirements-<group>.txt together. A group
 that cannot be had is told, and its old records stay.
 """
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -73,6 +74,14 @@ def uv_path() -> str | None:
     return str(beside) if beside.exists() else shutil.which("uv")
 
 
+def with_environment(name: str):
+    """Start this program again, if the subject asks for other variables."""
+    wanted = getattr(cases.load(name), "ENVIRONMENT", {})
+    if any(os.environ.get(key) != value for key, value in wanted.items()):
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks",
+                                   "--here", name], os.environ | wanted)
+
+
 def main():
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__,
@@ -90,6 +99,7 @@ def main():
     if not args.tables:
         for name in chosen:
             if args.here:
+                with_environment(name)
                 common.run_subject(name)
                 continue
             group = cases.load(name).GROUP

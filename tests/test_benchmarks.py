@@ -298,7 +298,7 @@ def test_verdict_sorts_ahead_level_and_behind():
     text = tables.verdict({k: r for k, r in enumerate(
         (record("A", 0.5), record("B", 0.8, 3.0), record("C", 2.0, 4.0)))})
     order = [text.index(word) for word in (
-        "Of 4 rows",
+        "Of 5 rows",
         "Ahead in every", "- C, against x: 2.0 to 4.0", "not in others",
         "- B, against x: 0.80 to 3.0", "Behind", "- A, against x: 0.50")]
     assert order == sorted(order)

@@ -5,6 +5,7 @@ LECTURE   `part/slug` of the lecture whose code is measured
 GROUP     the environment that it needs: a file `requirements-GROUP.txt`, or
           "book", for the book's own
 PACKAGES  the peers' distributions, whose versions are recorded
+ENVIRONMENT     variables, as of threads, that its process starts with, if any
 cases(lecture)  an iterator of `common.Case`, given the lecture's namespace
 """
 import importlib

@@ -10,9 +10,11 @@ STEPS = 20
 WHY = ("About two thirds of a step in JAX go into finding the segments of the "
        "interpolation, a binary search for each query. Numba's loop walks "
        "along knots and queries, which both rise, and NumPy's `interp` starts "
-       "each search from the last. From 100 incomes on, Numba's threads and "
-       "those of the library that multiplies its matrices get in each "
-       "other's way.")
+       "each search from the last. The library of NumPy's matrix products "
+       "runs on one thread here, since its threads and Numba's would get in "
+       "each other's way.")
+# read before NumPy starts; set by `python -m benchmarks`
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 def cases(lecture):

@@ -1,5 +1,4 @@
 """HANK: closed forms, second methods in NumPy, identities and limits."""
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-ROOT = Path(__file__).resolve().parents[2]
 SIGMA, NU, MU, KAPPA, PHI, R, B = 2.0, 2.0, 1.2, 0.1, 1.5, 0.005, 5.6
 T = 300
 
