@@ -244,6 +244,15 @@ def test_simulation_has_the_exact_distribution(lecture):
                               lecture.model) > 3
 
 
+@pytest.mark.parametrize("shift", [-3, 3])
+def test_kolmogorov_sees_a_shift_to_either_side(lecture, shift):
+    "The density is near 0.01, so three units move the law by about 0.03."
+    law = jax.tree.map(lambda a: a[499], lecture.laws)
+    X = np.asarray(lecture.sections[3], float)
+    found = lecture.kolmogorov(X + shift, law, lecture.gaps, lecture.model)
+    assert 0.025 < found / np.sqrt(X.size) < 0.04
+
+
 def test_keys_by_firm_give_the_same_law(lecture):
     X = lecture.simulate_firms(jax.random.key(15), start(lecture, n=20_000),
                                50, lecture.model)
