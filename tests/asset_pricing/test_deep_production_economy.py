@@ -83,7 +83,7 @@ def test_household_alone_satisfies_its_euler_equation(lecture):
     s = labour[:, None] + r * found.a - c
     R = RHO - r + slope * s / c - (c * (Q @ (1 / c)))
     weight = found.mass[h, n] * (found.a > 0.3) * (found.a < 15)
-    assert np.sqrt(np.sum(weight * R**2) / weight.sum()) < 1e-3
+    assert np.sqrt(np.sum(weight * R**2) / weight.sum()) < 2e-3
     # the root at the limit where it binds: u² = 2 κ a with κ of the Euler eq.
     i = states.index((0, 5))
     κ = c[i, 0] * (r - RHO + (c[i, 0] * (Q @ (1 / c[:, 0])))[i])
@@ -244,7 +244,7 @@ def test_training_reports(lecture):
 
 def test_equal_endowments_against_collocation(lecture):
     assert lecture.pair.error < 1e-10
-    for name, bound in (("c", 1e-3), ("q", 1e-3), ("r", 1e-3)):
+    for name, bound in (("c", 2e-3), ("q", 3e-3), ("r", 2e-3)):
         assert np.max(np.abs(lecture.errors[name])) < bound, name
     nets = lecture.nets
     np.testing.assert_allclose(nets.c, nets.c[:, :1] * np.ones(10), rtol=1e-10)
