@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-
-
 INNER = np.linspace(0.1, 0.98, 89)
 
 
