@@ -52,28 +52,28 @@ def by_consumption_share(m, n=70):
     eye = np.eye(n)
     s = np.where(x == 0, 1e-8, np.where(x == 1, 1 - 1e-8, x))
 
-    def budget(l, m):
+    def budget(u, m):
         "Household's budget constraint, times s."
-        slope = D @ l
+        slope = D @ u
         v, drift, r = drift_and_rate(s, slope, m)
         risk = m.σ - v / (1 - s)
         growth = m.μ - m.σ * v / (1 - s) - drift / (1 - s)
         F = s * (growth + drift * slope + risk * v * slope
-                 + v**2 / 2 * (D @ slope + slope**2) - r + jnp.exp(-l))
+                 + v**2 / 2 * (D @ slope + slope**2) - r + jnp.exp(-u))
         return F.at[0].set(slope[0] + m.γ_h - 1)
 
-    solve = jax.jit(lambda l, m: jnp.linalg.solve(
-        jax.jacfwd(budget)(l, m), budget(l, m)))
-    l = np.full(n, -np.log(m.ρ_h))
+    solve = jax.jit(lambda u, m: jnp.linalg.solve(
+        jax.jacfwd(budget)(u, m), budget(u, m)))
+    u = np.full(n, -np.log(m.ρ_h))
     for t in np.linspace(0, 1, 9):
         now = m._replace(γ_e=1 + t * (m.γ_e - 1), γ_h=1 + t * (m.γ_h - 1))
         for _ in range(30):
-            step = np.asarray(solve(l, now))
-            l = l - step
+            step = np.asarray(solve(u, now))
+            u = u - step
             if np.abs(step).max() < 1e-11:
                 break
         assert np.abs(step).max() < 1e-9
-    slope, h = D @ l, np.exp(l)
+    slope, h = D @ u, np.exp(u)
     v, drift, r = map(np.asarray, drift_and_rate(s, slope, m))
     κ = m.γ_e * (m.σ + v / s)
     # pricing of the tree: linear in Q = q / y
