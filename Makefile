@@ -7,7 +7,7 @@ PORT   ?= 8000
 
 .DEFAULT_GOAL := help
 .PHONY: help book test check pdf pdf-check pdf-packages notebooks \
-        notebooks-test site lecture serve style lock clean
+        notebooks-test site lecture serve style bench ledger mutants lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -50,9 +50,23 @@ lecture: $(VENV)/.ready  ## execute and render one page: make lecture L=autodiff
 serve: $(VENV)/.ready  ## show the built book at http://localhost:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
+# X64=0 or 1 overrides the lectures' precision, CORES is what each may use, and
+# RECORD=name keeps the result for the page on robustness.
+ledger: $(VENV)/.ready  ## recompute the headline numbers: [L=<slug>] [X64=0] [CORES=1] [RECORD=name]
+	$(BIN)/python scripts/ledger.py $(L) $(if $(X64),--x64 $(X64)) \
+	  $(if $(CORES),--cores $(CORES)) $(if $(RECORD),--record $(RECORD))
+
+mutants: $(VENV)/.ready  ## break a lecture and see its tests fail: make mutants L=<slug> [N=12] [SEED=0]
+	@test -n "$(L)" || { echo "usage: make mutants L=<slug>" >&2; exit 2; }
+	$(BIN)/python scripts/mutants.py $(L) $(if $(N),--number $(N)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(LIMIT),--limit $(LIMIT))
+
 lock:  ## resolve requirements.in into requirements.txt (needs uv)
 	uv pip compile --universal --python-version 3.11 --upgrade --no-header \
 	  requirements.in -o requirements.txt
+
+bench: $(VENV)/.ready  ## run the benchmarks and rewrite their tables: [B=subject]
+	$(BIN)/python -m benchmarks $(B)
 
 clean:  ## remove the built book, the execution cache and the environment
 	rm -rf _build $(VENV) .pytest_cache .ruff_cache

@@ -63,6 +63,10 @@ _listen()
 del _listen
 """
 
+# Run before that, where several pages run at a time: each page computes on
+# cores of its own, so that neither slows the other.
+SHARE = "import os; os.sched_setaffinity(0, {cpus}); del os"
+
 AFTER = """
 def _report():
     import json, re, resource, sys, time
@@ -153,7 +157,7 @@ def records(docs: list[str]) -> dict[str, dict | None]:
     """What the cache knows of each page's last execution, None if nothing.
 
     Keys of a record: `execution_seconds`, `cpu_seconds`, `compile_seconds`,
-    `peak_bytes`,
+    `peak_bytes`, `cell_seconds` (line and seconds of each code cell),
     `date` (UTC), `environment`, `parallel` (how many ran at a time).
     """
     found = {}
@@ -169,8 +173,12 @@ def records(docs: list[str]) -> dict[str, dict | None]:
     return found
 
 
-async def run(doc: str, env: dict, timeout: float, parallel: int, cache):
-    """Execute a page in a fresh kernel and cache it; a Failure or None."""
+async def run(doc: str, env: dict, timeout: float, parallel: int, cache,
+              cpus: list[int] | None = None):
+    """Execute a page in a fresh kernel and cache it; a Failure or None.
+
+    `cpus` are the cores that it may use, by default all.
+    """
     notebook = lecture_loader.read(source(doc))
     lines = notebook.metadata["source_map"]
     client = NotebookClient(
@@ -180,15 +188,20 @@ async def run(doc: str, env: dict, timeout: float, parallel: int, cache):
         resources={"metadata": {"path": str(source(doc).parent)}})
     client.create_kernel_manager()
     start = time.perf_counter()
-    index = 0
+    index, cells = 0, []
     try:
         # a date that stands still, so that figures come out the same
         await client.async_start_new_kernel(
             env={**os.environ, "SOURCE_DATE_EPOCH": "0"})
         await client.async_start_new_kernel_client()
+        if cpus is not None:
+            await hidden(client, SHARE.format(cpus=cpus))
         await hidden(client, BEFORE)
         for index, cell in enumerate(notebook.cells):
+            begin = time.perf_counter()
             await client.async_execute_cell(cell, index)
+            if cell.cell_type == "code":
+                cells.append([lines[index] + 1, time.perf_counter() - begin])
         info = await client.kc.kernel_info(reply=True)
         notebook.metadata["language_info"] = info["content"]["language_info"]
         seconds = time.perf_counter() - start
@@ -203,7 +216,8 @@ async def run(doc: str, env: dict, timeout: float, parallel: int, cache):
             client.kc.stop_channels()
         await client.km.shutdown_kernel(now=True)
     data = {"execution_seconds": seconds, **measured, "environment": env,
-            "parallel": parallel, "date": datetime.datetime.now(
+            "cell_seconds": cells, "parallel": parallel,
+            "date": datetime.datetime.now(
                 datetime.UTC).isoformat(timespec="seconds")}
     cache.cache_notebook_bundle(
         CacheBundleIn(notebook, str(source(doc)), data=data),
@@ -250,9 +264,10 @@ def execute(docs: list[str], jobs: int | None = None) -> list[Failure]:
           f"{env['cores']} cores)", flush=True)
     with open_cache() as cache:
         # the longest first, by what earlier versions of the page took
-        took = {r.uri: r.data.get("execution_seconds", 0)
+        took = {r.uri: r.data.get("cpu_seconds", 0)
                 for r in cache.list_cache_records()}
-        pending.sort(key=lambda d: -took.get(str(source(d)), 1e9))
+        pending.sort(key=lambda d: -took.get(
+            str(source(d)), budget_of(d)["cpu_seconds"]))
         for doc in pending:
             forget(doc, cache)
         failures = [f for f in asyncio.run(
@@ -263,21 +278,45 @@ def execute(docs: list[str], jobs: int | None = None) -> list[Failure]:
 
 
 async def execute_all(docs: list[str], env: dict, jobs: int, cache):
-    """Execute the pages, `jobs` at a time; a Failure or None for each."""
+    """Execute the pages, `jobs` at a time; a Failure or None for each.
+
+    Each has its share of the cores to itself. Pages that `_config.yml` lists
+    under `execution_alone` come last, one at a time, with all cores.
+    """
     asyncio.get_running_loop().add_signal_handler(
         signal.SIGTERM, asyncio.current_task().cancel)
-    timeout = config()["execute"]["timeout"]
-    free = asyncio.Semaphore(jobs)
+    settings = config()
+    timeout = settings["execute"]["timeout"]
+    alone = settings["sphinx"]["config"].get("execution_alone", [])
+    free = asyncio.Queue()
+    for share in shares(min(jobs, len(docs))):
+        free.put_nowait(share)
 
-    async def one(doc):
-        async with free:
-            start = time.perf_counter()
-            failure = await run(doc, env, timeout, jobs, cache)
-            print(f"  {'FAILED' if failure else 'ok':6} {doc} "
-                  f"{time.perf_counter() - start:.1f} s", flush=True)
-            return failure
+    async def one(doc, cpus):
+        start = time.perf_counter()
+        failure = await run(doc, env, timeout, jobs, cache, cpus)
+        print(f"  {'FAILED' if failure else 'ok':6} {doc} "
+              f"{time.perf_counter() - start:.1f} s", flush=True)
+        return failure
 
-    return await asyncio.gather(*map(one, docs))
+    async def in_turn(doc):
+        cpus = await free.get()
+        try:
+            return await one(doc, cpus)
+        finally:
+            free.put_nowait(cpus)
+
+    outcomes = await asyncio.gather(
+        *(in_turn(doc) for doc in docs if doc not in alone))
+    return outcomes + [await one(doc, None) for doc in docs if doc in alone]
+
+
+def shares(jobs: int) -> list[list[int] | None]:
+    """The cores of each of `jobs` pages at a time; None is all of them."""
+    if jobs <= 1 or not hasattr(os, "sched_setaffinity"):
+        return [None] * jobs
+    cpus = sorted(os.sched_getaffinity(0))
+    return [cpus[i::jobs] or [cpus[i % len(cpus)]] for i in range(jobs)]
 
 
 def forget(doc: str, cache) -> None:
@@ -290,16 +329,20 @@ def forget(doc: str, cache) -> None:
     NbCacheRecord.remove_records([pk], cache.db)
 
 
+def budget_of(doc: str) -> dict:
+    """What `_config.yml` allows a page: `cpu_seconds` and `gib`."""
+    budget = config()["sphinx"]["config"]["execution_budget"]
+    return {**budget, **budget.get("exceptions", {}).get(doc, {})}
+
+
 def over_budget(docs: list[str]) -> list[str]:
     """Lectures that took more than `_config.yml` allows.
 
     Time is that of the processor, which a busy machine does not stretch.
     """
-    budget = config()["sphinx"]["config"]["execution_budget"]
     complaints = []
     for doc, known in records(docs).items():
-        known = known or {}
-        own = {**budget, **budget.get("exceptions", {}).get(doc, {})}
+        known, own = known or {}, budget_of(doc)
         seconds = known.get("cpu_seconds", 0)
         gib = known.get("peak_bytes", 0) / 2**30
         if seconds > own["cpu_seconds"]:

@@ -9,6 +9,7 @@ import re
 import sys
 import types
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 from IPython.core.interactiveshell import InteractiveShell
@@ -82,13 +83,33 @@ def jax_settings_restored():
                 jax.config.update(name, value)
 
 
-def load(slug: str) -> types.ModuleType:
+@contextlib.contextmanager
+def precision(x64: bool | None):
+    """Fix 64 bits or 32, whatever a lecture asks for; None leaves it alone."""
+    if x64 is None:
+        yield
+        return
+    import jax
+    update = jax.config.update
+
+    def others(name, value):
+        if name != "jax_enable_x64":
+            update(name, value)
+
+    update("jax_enable_x64", x64)
+    with mock.patch.object(type(jax.config), "update",
+                           lambda self, name, value: others(name, value)):
+        yield
+
+
+def load(slug: str, x64: bool | None = None) -> types.ModuleType:
     """Execute a lecture's code cells and return their namespace as a module.
 
     Magics and shell lines work as in a notebook. A cell tagged
     `raises-exception` must raise; one tagged `skip-execution` is left out.
     What the cells print is in the attribute `__stdout__`. JAX's settings stay
-    as the lecture leaves them: wrap calls in `jax_settings_restored`.
+    as the lecture leaves them: wrap calls in `jax_settings_restored`. With
+    `x64` given, the lecture runs in 64 bits, or in 32, whatever it asks for.
 
     Raises `LectureError`, with cell, line and traceback, when a cell fails or
     when one tagged `raises-exception` does not.
@@ -105,21 +126,28 @@ def load(slug: str) -> types.ModuleType:
     shell.history_manager.enabled = False
     out = io.StringIO()
     try:
-        for number, line, cell in code_cells(path):
-            tags = cell.metadata.get("tags", [])
-            if "skip-execution" in tags:
-                continue
-            trace = io.StringIO()
-            with contextlib.redirect_stdout(trace):
-                result = shell.run_cell(cell.source, store_history=False)
-            plt.close("all")
-            if result.success == ("raises-exception" in tags):
-                cause = (trace.getvalue() if not result.success else
-                         "it is tagged raises-exception, but raised nothing")
-                raise LectureError(
-                    f"{path}:{line}: cell {number} failed\n{cause}")
-            out.write(trace.getvalue())
+        with precision(x64):
+            run_cells(shell, path, out)
     finally:
         plt.close("all")
     module.__stdout__ = out.getvalue()
     return module
+
+
+def run_cells(shell, path: Path, out: io.StringIO) -> None:
+    """Run a lecture's cells in a shell and keep what they print."""
+    import matplotlib.pyplot as plt
+    for number, line, cell in code_cells(path):
+        tags = cell.metadata.get("tags", [])
+        if "skip-execution" in tags:
+            continue
+        trace = io.StringIO()
+        with contextlib.redirect_stdout(trace):
+            result = shell.run_cell(cell.source, store_history=False)
+        plt.close("all")
+        if result.success == ("raises-exception" in tags):
+            cause = (trace.getvalue() if not result.success else
+                     "it is tagged raises-exception, but raised nothing")
+            raise LectureError(
+                f"{path}:{line}: cell {number} failed\n{cause}")
+        out.write(trace.getvalue())

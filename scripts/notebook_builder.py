@@ -4,11 +4,13 @@ It works from the same resolved document trees as the HTML pages, so numbers,
 citations and references are those of the site. What Jupyter and Colab cannot
 show becomes plain Markdown: exercises, solutions and theorems get headings or
 quotations, equations their `\\tag`, and internal links go to the site. Code
-cells are those of the lecture, without outputs.
+cells are those of the lecture, without outputs. The last cell recomputes three
+numbers of the results ledger in the reader's session.
 
 With SOLUTIONS=hidden in the environment, solutions are left out.
 """
 import ast
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ from sphinx_exercise.nodes import is_exercise_node, is_solution_node
 import execution
 import hidden_solutions
 import lecture_loader
+import ledger
 
 # What a notebook finds on Colab: the scientific stack, and the kernel's own.
 COLAB = {"numpy", "scipy", "matplotlib", "pandas", "jax", "jaxlib", "optax",
@@ -96,6 +99,56 @@ def install_cell(sources: list[str], pinned=None, distributions=None):
         return None
     return new_code_cell("# what Colab lacks, in the version that made the "
                          "book\n%pip install -q " + " ".join(sorted(lines)))
+
+
+# -- whether the reader's machine reproduces the book ------------------------
+
+YES = "This session reproduces the book."
+NO = "This session does not reproduce the book."
+
+SELF_CHECK = """\
+# Three numbers of this page: yours, the book's, and how far they may differ.
+import platform
+
+import jax
+
+numbers = [
+{rows},
+]
+made_with = [
+{pins},
+]
+differs = False
+for name, yours, book, allowed in numbers:
+    wrong = not abs(float(yours) - book) <= allowed     # also if it is NaN
+    differs |= wrong
+    print(f"{{'DIFFERS' if wrong else 'ok':9}}{{name}}: {{float(yours):.10g}}, "
+          f"in the book {{book:.10g}} to within {{allowed:.1g}}")
+print(f"JAX {{jax.__version__}}, Python {{platform.python_version()}}, "
+      f"{{jax.devices()[0].device_kind}}, by default "
+      f"{{jax.numpy.zeros(()).dtype}}")
+if differs:
+    print("{no}")
+    print("Restart and run all cells in order. If it still does not, install "
+          "what made the book, restart and run again:")
+    print("%pip install", *(f'"{{pin}}"' for pin in made_with))
+else:
+    print("{yes}")"""
+
+
+def self_check_cell(entries: list[ledger.Entry]):
+    """The cell in which a notebook's reader checks three numbers of the page.
+
+    They are the first three of the page's entries in the ledger.
+    """
+    rows = ",\n".join(f"    ({json.dumps(e.name, ensure_ascii=False)},\n"
+                      f"     {e.expression},\n"
+                      f"     {e.value!r}, {e.tolerance:.3g})"
+                      for e in entries[:3])
+    made = ",\n".join(f'    "{line}"' for package in ("jax", "numpy")
+                      for line in pins().get(package, []))
+    return new_code_cell(SELF_CHECK.format(rows=rows, pins=made, yes=YES,
+                                           no=NO))
 
 
 # -- Markdown ---------------------------------------------------------------
@@ -431,6 +484,19 @@ class Notebook:
         self.flow(tree.children, 0)
         self.take(max(self.code, default=0))
         self.flush()
+        self.conclude(doc)
+
+    def conclude(self, doc: str) -> None:
+        """The last cells: whether this session reproduces the book."""
+        if entries := ledger.read([doc])[doc]:
+            self.head("Does your session reproduce the book?", 2)
+            self.text.append(
+                "The next cell compares three numbers that this notebook has "
+                "just computed with those of the book's [results ledger]"
+                f"({self.markdown.builder.site}other/robustness.html). Run it "
+                "after all the others.")
+            self.flush()
+            self.cells.append(self_check_cell(entries))
 
     def introduce(self, builder, doc: str) -> None:
         """The first cell: what this is, and where its page is."""

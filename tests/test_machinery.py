@@ -1,4 +1,5 @@
 """The loader and the parallel, cached execution that the book rests on."""
+import json
 import os
 import signal
 import subprocess
@@ -127,6 +128,9 @@ def test_parallel_run_then_cache_then_what_changed(book, capsys):
     assert max(a0, b0) < min(a1, b1), "the two did not overlap in time"
     known = record("part/a")
     assert known["execution_seconds"] > 2 and known["peak_bytes"] > 2**24
+    text = (book / "a.md").read_text().splitlines()
+    for line, seconds in known["cell_seconds"]:
+        assert (seconds > 2) == (text[line - 1] == "time.sleep(2)")
 
     capsys.readouterr()
     execution.execute(docs, jobs=2)
@@ -142,6 +146,35 @@ def test_parallel_run_then_cache_then_what_changed(book, capsys):
     out = capsys.readouterr().out
     assert "1 of 2 lectures from the cache" in out
     assert "ok     part/a" in out and "part/b" not in out
+
+
+def test_each_of_several_pages_has_cores_of_its_own(book):
+    code = "import os\nprint(sorted(os.sched_getaffinity(0)))"
+    for name in "abc":
+        (book / f"{name}.md").write_text(page(code, f"{name} = 1"))
+    docs = ["part/a", "part/b", "part/c"]
+    (book.parents[1] / "_config.yml").write_text(
+        "execute: {timeout: 60}\n"
+        "sphinx: {config: {execution_budget: {cpu_seconds: 50, gib: 2},\n"
+        "                  execution_alone: [part/b]}}\n")
+    everything = sorted(os.sched_getaffinity(0))
+    assert execution.execute(docs, jobs=2) == []
+    seen = {}
+    with execution.open_cache() as cache:
+        for doc in docs:
+            _, nb = cache.merge_match_into_notebook(
+                lecture_loader.read(execution.source(doc)))
+            seen[doc] = json.loads(nb.cells[1].outputs[0].text)
+    assert seen["part/b"] == everything
+    assert [seen["part/a"], seen["part/c"]] == execution.shares(2)
+
+
+def test_shares_are_disjoint_and_complete(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 5, 7})
+    assert execution.shares(2) == [[0, 2, 7], [1, 5]]
+    assert execution.shares(5) == [[0], [1], [2], [5], [7]]
+    assert execution.shares(6)[5] == [0]        # more pages than cores
+    assert execution.shares(1) == [None]        # one page has all
 
 
 def test_progress_bar_leaves_one_line(book):

@@ -194,7 +194,11 @@ BOOK = {
                                   "```\n\n```{warning}\nBeware.\n```\n",
     "_toc.yml": "root: intro\nparts:\n- chapters:\n  - file: part/page\n"
                 "  - file: other\n",
-    "requirements.txt": "quantecon==0.8.0\nmatplotlib==3.10.0\n",
+    "requirements.txt": "quantecon==0.8.0\nmatplotlib==3.10.0\njax==9.9\n",
+    "tests/ledger/part.toml": "".join(
+        f'[[page]]\nname = "x + {i}"\nexpression = "x + {i}"\nvalue = {1 + i}'
+        '\nrtol = 1e-9\nknown = "closed form"\nhow = "by hand"\n'
+        for i in range(4)),
     "books.bib": "@book{Knuth1997, author={Donald Knuth}, year={1997},"
                  " title={The Art}, publisher={AW}}\n",
 }
@@ -250,12 +254,24 @@ def test_it_is_valid_and_says_what_it_is(notebook):
 
 
 def test_code_is_the_lectures_after_the_install_cell(root, notebook):
-    install, *code = [c for c in notebook.cells if c.cell_type == "code"]
+    install, *code, _ = [c for c in notebook.cells if c.cell_type == "code"]
     assert install.source.endswith('\n%pip install -q "quantecon==0.8.0"')
     assert [c.source for c in code] == [c.source for _, _, c in
         lecture_loader.code_cells(root / "lectures" / "part" / "page.md")]
     assert all(c.outputs == [] and c.execution_count is None
                for c in [install, *code])
+
+
+def test_last_cell_checks_three_numbers_of_the_ledger(notebook, capsys):
+    text, cell = notebook.cells[-2:]
+    assert text.source.startswith("## Does your session reproduce the book?")
+    assert f"]({SITE}other/robustness.html)" in text.source
+    assert '"x + 2"' in cell.source and '"x + 3"' not in cell.source
+    exec(cell.source, {"x": 1})
+    assert notebook_builder.YES in capsys.readouterr().out
+    exec(cell.source, {"x": 1.1})
+    said = capsys.readouterr().out
+    assert notebook_builder.NO in said and '%pip install "jax==9.9"' in said
 
 
 def test_hidden_input_is_folded(notebook):

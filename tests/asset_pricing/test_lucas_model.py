@@ -8,6 +8,8 @@ import pytest
 from numpy.polynomial import chebyshev
 from scipy import integrate
 
+import scaling
+
 S = 0.1 / np.sqrt(1 - 0.81)         # stationary s.d. of the log endowment
 X = np.linspace(-4 * S, 4 * S, 101)
 Y = np.array([np.exp(-4 * S), 0.5, 1, 1.5, 2, 2.5, np.exp(4 * S)])
@@ -579,3 +581,12 @@ def test_rivals_solve_the_same_problem(lecture):
 def test_bad_arguments(lecture, call, message):
     with pytest.raises(ValueError, match=message):
         call(lecture)
+
+
+# what it costs
+
+@scaling.guard(order=1, size=50_000)
+def test_cost_of_a_path(lecture, n, seed):
+    "A number is written into the carried path in each period."
+    key = jax.random.key(seed)
+    return lambda: lecture.simulate(key, lecture.fine, n)

@@ -6,6 +6,8 @@ import pytest
 from quantecon.markov import DiscreteDP
 from scipy import stats
 
+import scaling
+
 V_0 = (6.576473, 7.581099, 8.975093, 10.764161, 13.060931, 16.030506,
        19.886742, 24.850008, 30.962640, 37.227890)
 ORDERS = [(10, 11, 12, 13, 14, 15, 17, 21, 26, 33),
@@ -533,3 +535,13 @@ def test_nan_does_not_converge(lecture):
 def test_bad_arguments(lecture, bad, text):
     with pytest.raises(ValueError, match=text):
         lecture.create_inventory_model(**bad)
+
+
+# what it costs
+
+@scaling.guard(order=1, size=5_000)
+def test_cost_of_a_path(lecture, n, seed):
+    "Three numbers are written into carried paths in each period."
+    key = jax.random.key(seed)
+    return lambda: lecture.simulate(key, 1, lecture.σ_sim, lecture.model,
+                                    lecture.p, n)

@@ -4,6 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import scaling
+
 ROWS = {0: (2, 6), 1: (3, 7), 2: (4, 7), 97: (82, 86), 98: (83, 86),
         99: (84, 87)}
 CHANGES = [50, 26, 17, 10, 7, 4, 3, 1, 1, 1, 0]
@@ -444,3 +446,12 @@ def test_simulated_path_follows_the_policy(lecture):
 def test_bad_arguments(lecture, options, message):
     with pytest.raises(ValueError, match=message):
         lecture.create_monopoly(**options)
+
+
+# what it costs
+
+@scaling.guard(order=1, size=20_000)
+def test_cost_of_a_path(lecture, n, seed):
+    "Two numbers are written into carried paths in each period."
+    key = jax.random.key(seed)
+    return lambda: lecture.simulate(lecture.model, lecture.exact, key, n)

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from quantecon.markov import DiscreteDP
 
+import scaling
+
 STATES = ((0, 0), (0, 50), (75, 50), (149, 0), (149, 99))
 VALUES = (-57.73219026, -50.67644778, -48.40360812, -50.53537691,
           -42.81299469)
@@ -388,3 +390,13 @@ def test_32_bits_decide_some_ties_wrongly(lecture):
 def test_bad_arguments(lecture, options, message):
     with pytest.raises(ValueError, match=message):
         lecture.create_savings_model(**options)
+
+
+# what it costs
+
+@scaling.guard(order=1, size=200)
+def test_cost_of_a_cross_section(lecture, n, seed):
+    "Only the present cross-section is carried."
+    key = jax.random.key(seed)
+    return lambda: lecture.simulate(lecture.exact.σ, lecture.model, key,
+                                    500, n)

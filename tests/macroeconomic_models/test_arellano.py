@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+import scaling
+
 DEFAULT = "default probability, annual, %"
 Y_LOW, Y_HIGH = 21, 32          # outputs 0.96398 and 1.06631
 
@@ -591,3 +593,13 @@ def test_a_split_cell_defaults_in_its_share(lecture):
                                          500, 400)[2])
     n = np.sum(status != 2)
     assert abs(np.sum(status == 1) / n - 0.3) <= 4 * np.sqrt(0.21 / n)
+
+
+# what it costs
+
+@scaling.guard(order=1, size=250)
+def test_cost_of_a_simulation(lecture, n, seed):
+    "Rows of four integers are written into carried paths each quarter."
+    key = jax.random.key(seed)
+    return lambda: lecture.simulate(key, lecture.benchmark, lecture.economy,
+                                    lecture.split_cells, 50, n)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
 
+import scaling
+
 ETA = 1 / 0.7
 P_STAR, PHI_BAR, DELTA = 1.379091, 2.893259, 0.135521
 # equilibrium prices for ten fixed costs, by an independent fine solution
@@ -604,3 +606,13 @@ def test_nothing_is_traced_twice(lecture):
         before = program._cache_size()
         program(*args)
         assert program._cache_size() == before, name
+
+
+# what it costs
+
+@scaling.guard(order=1, size=200)
+def test_cost_of_a_simulation(lecture, n, seed):
+    "The dates are traced: one program serves all lengths."
+    key, y = jax.random.key(seed), jnp.zeros(2_000, jnp.float32)
+    return lambda: lecture.simulate(key, y, 0, n, lecture.born_margin,
+                                    lecture.model, 2_000)

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import scaling
+
 ROOT = Path(__file__).resolve().parents[2]
 T = 300
 
@@ -413,20 +415,19 @@ def test_fine_grid_gives_the_same_answer(lecture):
 
 # the table of the benchmark
 
-def test_table_agrees_with_the_recorded_benchmark():
-    import re
+def test_recorded_benchmark_bears_out_the_text():
+    "The programs are closest in the household Jacobians, and ours is ahead."
     record = json.loads((ROOT / "benchmarks/results/sequence_space.json")
                         .read_text("utf-8"))
-    table = (ROOT / "lectures/_peers/sequence_space.md").read_text("utf-8")
-    rows = re.findall(r"^\| (.+?) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$",
-                      table, re.M)
-    cases = record["cases"]
-    assert [r[0] for r in rows] == [c["name"] for c in cases]
-    for row, c in zip(rows, cases, strict=True):
-        assert float(row[1]) == pytest.approx(1e3 * c["ours"], rel=0.02)
-        assert float(row[2]) == pytest.approx(1e3 * c["peer"], rel=0.02)
-        assert float(row[3]) == pytest.approx(c["peer"] / c["ours"], rel=0.05)
-        assert c["difference"] <= c["tolerance"]
-    assert all(c["ratio"] > 1 for c in cases)
-    for word in (record["machine"], record["versions"]["sequence-jacobian"]):
-        assert word in table
+    ratio = {c["name"]: c["ratio"] for c in record["cases"]}
+    assert min(ratio, key=ratio.get) == "household Jacobians"
+    assert min(ratio.values()) > 1
+
+
+# what it costs
+
+@scaling.guard(order=2, size=50, repeats=3)
+def test_cost_of_jacobians(lecture, n, seed):
+    "T² entries, and passes over all states that are linear in T."
+    ss = lecture.ss._replace(D=lecture.ss.D * (1 + 1e-3 * seed))
+    return lambda: lecture.household_jacobians(ss, lecture.hh, n)

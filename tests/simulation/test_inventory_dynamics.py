@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+import scaling
+
 EXACT_TWICE = 0.447171      # at least two restocks in 50 periods from 70
 DATES = (10, 50, 250, 500, 750)
 MEANS = (20.640, 76.230, 48.754, 54.270, 52.716)
@@ -240,6 +242,15 @@ def test_simulation_has_the_exact_distribution(lecture):
     law = jax.tree.map(lambda a: a[449], lecture.laws)
     assert lecture.kolmogorov(lecture.sections[3], law, lecture.gaps,
                               lecture.model) > 3
+
+
+@pytest.mark.parametrize("shift", [-3, 3])
+def test_kolmogorov_sees_a_shift_to_either_side(lecture, shift):
+    "The density is near 0.01, so three units move the law by about 0.03."
+    law = jax.tree.map(lambda a: a[499], lecture.laws)
+    X = np.asarray(lecture.sections[3], float)
+    found = lecture.kolmogorov(X + shift, law, lecture.gaps, lecture.model)
+    assert 0.025 < found / np.sqrt(X.size) < 0.04
 
 
 def test_keys_by_firm_give_the_same_law(lecture):
@@ -500,3 +511,13 @@ def test_costs_by_simulation_and_exactly(lecture):
 def test_bad_arguments(lecture, call, message):
     with pytest.raises(ValueError, match=message):
         call(lecture)
+
+
+# what it costs
+
+@scaling.guard(order=1, size=2_000)
+def test_cost_of_paths(lecture, n, seed):
+    "A row is written into the carried paths in each period."
+    X = start(lecture, n=100)
+    key = jax.random.key(seed)
+    return lambda: lecture.paths(key, X, n, lecture.model)

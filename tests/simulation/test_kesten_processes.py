@@ -8,6 +8,8 @@ import pytest
 import quantecon
 from scipy import integrate, optimize, stats
 
+import scaling
+
 HEAVY = ("2.0", "1.5", "1.05")
 MEAN, SD = 2.902316, 0.796341          # first calibration without exit
 
@@ -601,3 +603,12 @@ def test_bad_arguments_are_named(lecture):
              "dtype must be float32, got float64")):
         with pytest.raises(ValueError, match=words):
             call()
+
+
+# what it costs
+
+@scaling.guard(order=1, size=4_000)
+def test_cost_of_paths(lecture, n, seed):
+    "A row is written into the carried paths in each period."
+    key, sizes = jax.random.key(seed), np.full(100, 1.0 + seed)
+    return lambda: lecture.paths(key, lecture.light, sizes, n)

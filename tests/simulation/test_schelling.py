@@ -11,6 +11,8 @@ import pytest
 from scipy import signal, stats
 from scipy.spatial import cKDTree
 
+import scaling
+
 
 def city(lecture, seed, model=None):
     return lecture.draw_city(jax.random.key(seed), model or lecture.model)
@@ -710,3 +712,13 @@ def test_bad_number_of_rounds(lecture):
     with pytest.raises(ValueError, match="rounds must be positive"):
         lecture.simulate(jax.random.key(0), *city(lecture, 0), lecture.model,
                          T=0)
+
+
+# what it costs
+
+@scaling.guard(order=1, size=20)
+def test_cost_of_a_history(lecture, n, seed):
+    "A map is written into the carried history in each round."
+    x, z = city(lecture, seed)
+    key = jax.random.key(seed)
+    return lambda: lecture.simulate(key, x, z, lecture.model, n)

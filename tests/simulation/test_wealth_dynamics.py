@@ -7,6 +7,8 @@ import quantecon as qe
 from scipy import stats
 from scipy.special import erf
 
+import scaling
+
 T = 200
 N = 100_000
 
@@ -589,3 +591,21 @@ def test_speed_is_reported_for_all_programs(lecture):
             "JAX, compiled loop", "paired draws alone",
             "random words alone"} <= set(lecture.times)
     assert all(t > 0 for t in lecture.times.values())
+
+
+# what it costs
+
+@scaling.guard(order=1, size=2_000)
+def test_cost_of_paths(lecture, n, seed):
+    "A row is written into the carried paths in each period."
+    model, key = lecture.create_wealth_model(), jax.random.key(seed)
+    z = lecture.simulate_state(key, model, n)
+    return lambda: lecture.simulate(key, 1.0 + seed, z, model, 100,
+                                    keep_path=True)
+
+
+@scaling.guard(order=1, size=200_000)
+def test_cost_of_a_lorenz_curve(lecture, n, seed):
+    "By sorting, not by pairs of households."
+    w = jax.random.exponential(jax.random.key(seed), (n,))
+    return lambda: lecture.lorenz(w)

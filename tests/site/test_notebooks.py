@@ -14,6 +14,8 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 import execution
 import lecture_loader
+import ledger
+import notebook_builder
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
@@ -29,7 +31,8 @@ def markdown(notebook):
 
 def code(notebook):
     return [c.source for c in notebook.cells if c.cell_type == "code"
-            and "\n%pip install" not in c.source]
+            and "\n%pip install" not in c.source
+            and notebook_builder.YES not in c.source]
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,16 @@ def test_code_is_the_lectures(notebooks):
     for doc, notebook in notebooks.items():
         cells = lecture_loader.code_cells(execution.source(doc))
         assert code(notebook) == [c.source for _, _, c in cells], doc
+
+
+def test_last_cell_checks_numbers_of_the_ledger(notebooks):
+    for doc, notebook in notebooks.items():
+        entries = ledger.read([doc])[doc]
+        last = notebook.cells[-1].source
+        if entries:
+            assert last == notebook_builder.self_check_cell(entries).source
+        else:
+            assert notebook_builder.YES not in last, doc
 
 
 def test_no_directive_or_role_is_left(notebooks):

@@ -1,0 +1,233 @@
+"""Tables and plots' data of the book, from the records in results/*.json.
+
+Nothing here measures. The files of `lectures/_peers` are included by pages,
+and the cell of `lectures/other/benchmarks.md` between two comments holds the
+numbers that its figures draw, so that the page runs without the repository.
+"""
+import json
+import pprint
+import re
+from pathlib import Path
+
+from benchmarks import cases
+from benchmarks.common import RESULTS, ROOT
+
+PEERS = ROOT / "lectures" / "_peers"
+PAGE = ROOT / "lectures" / "other" / "benchmarks.md"
+OWN_TABLE = ("hank", "sequence_space", "deep_asset_pricing")  # own pages too
+BEGIN, END = "# -- records --\n", "# -- end of the records --\n"
+
+# The order of the page; a subject that is not here comes last.
+ORDER = ("opt_savings", "ifp_egm", "ifp_hark", "arellano", "markov_asset",
+         "aiyagari", "sequence_space", "hank", "wealth", "kesten", "mle",
+         "networks", "deep_asset_pricing")
+
+
+def load() -> dict[str, dict]:
+    """The records that there are, by subject, in the order of the page."""
+    there = {name: json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+             for name in cases.names() if (RESULTS / f"{name}.json").exists()}
+    first = [name for name in ORDER if name in there]
+    return {name: there[name] for name in first + sorted(set(there)
+                                                         - set(first))}
+
+
+# -- numbers as text --------------------------------------------------------
+
+def digits(x: float, n=3) -> str:
+    """A number with n digits, and no exponent."""
+    text = f"{x:#.{n}g}"
+    if "e" in text:
+        text = f"{float(text):,.0f}"
+    return text.rstrip(".")
+
+
+def seconds(x: float) -> str:
+    """A time with its unit."""
+    for unit, size in (("s", 1), ("ms", 1e-3)):
+        if x >= 0.9995 * size:
+            return f"{digits(x / size)} {unit}"
+    return f"{digits(x / 1e-6)} µs"
+
+
+def ratio(x: float) -> str:
+    """How many times; two digits are what a noisy machine bears out."""
+    return digits(x, 2)
+
+
+def power(x: float) -> str:
+    """A small difference."""
+    return "0" if x == 0 else f"{x:.0e}"
+
+
+def provenance(record) -> str:
+    """Where, when and with what a subject was measured."""
+    packages = ", ".join(f"{name} {number}"
+                         for name, number in record["versions"].items())
+    return (f"{record['machine']}, Python {record['python']}, {packages}; "
+            f"{record['date']}.")
+
+
+# -- the tables -------------------------------------------------------------
+
+def speed_rows(record) -> list[str]:
+    """A subject's table: who does what in which time."""
+    lines = ["| work | peer | this book | peer | peer / book |",
+             "|:--|:--|--:|--:|--:|"]
+    return lines + [
+        f"| {c['name']} | {c['peer_name']} | {seconds(c['ours'])} | "
+        f"{seconds(c['peer'])} | {ratio(c['ratio'])} |"
+        for c in record["cases"]]
+
+
+def own_table(record) -> str:
+    """The table that the lecture of a subject includes."""
+    return "\n".join(speed_rows(record)) + (
+        "\n\nMedians of runs in turns, after compilation and after the "
+        f"answers were found to agree. {provenance(record)}\n")
+
+
+def works(record) -> str:
+    """What the rows of a subject do, each once."""
+    seen = dict.fromkeys(c["work"] for c in record["cases"])
+    return "; ".join(seen)
+
+
+def speed(records) -> str:
+    """Every subject's table below a heading."""
+    parts = []
+    for record in records.values():
+        whys = dict.fromkeys(c["why"] for c in record["cases"]
+                             if c["ratio"] < 1 and c["why"])
+        parts.append("\n".join([
+            f"### {record['title']}", "",
+            f"The code of {{doc}}`/{record['lecture']}`. Work: "
+            f"{works(record)}.", "",
+            *speed_rows(record), "",
+            *([" ".join(whys), ""] if whys else []),
+            f"*{provenance(record)}*", ""]))
+    return "\n".join(parts)
+
+
+def details(records) -> str:
+    """Agreement, compilation and memory of every row."""
+    lines = ["| subject, work | peer | difference | tolerated | compile, book"
+             " | compile, peer | memory, book | memory, peer |",
+             "|:--|:--|--:|--:|--:|--:|--:|--:|"]
+    for record in records.values():
+        for c in record["cases"]:
+            a, b = c["compile"]
+            m, n = c["memory_mib"]
+            lines.append(
+                f"| {record['title']}: {c['name']} | {c['peer_name']} | "
+                f"{power(c['difference'])} | {power(c['tolerance'])} | "
+                f"{seconds(a)} | {seconds(b)} | {m:,.0f} MiB | "
+                f"{n:,.0f} MiB |")
+    return "\n".join(lines) + "\n"
+
+
+def verdict(records) -> str:
+    """Ahead and behind, by peer: the range of the ratios."""
+    rows = {}
+    for record in records.values():
+        for c in record["cases"]:
+            rows.setdefault((record["title"], c["peer_name"]), []).append(
+                c["ratio"])
+    ahead, level, behind = [], [], []
+    for (title, peer), found in rows.items():
+        low, high = min(found), max(found)
+        text = ratio(low) if ratio(low) == ratio(high) else \
+            f"{ratio(low)} to {ratio(high)}"
+        where = (ahead if low > 1.05 else behind if high < 1 / 1.05
+                 else level)
+        where.append((low, f"- {title}, against {peer}: {text}"))
+    count = sum(len(found) for found in rows.values())
+    wins = sum(r > 1 for found in rows.values() for r in found)
+    lines = [f"Of {count} rows the book is the faster in {wins}. The numbers "
+             "are the peer's time over the book's, the smallest and the "
+             "largest of a group of rows."]
+    for name, group in (("Ahead in every row", ahead),
+                        ("Ahead in some sizes and not in others, or level",
+                         level), ("Behind in every row", behind)):
+        if group:
+            lines += ["", f"**{name}**", "",
+                      *(text for _, text in sorted(group, reverse=True))]
+    return "\n".join(lines) + "\n"
+
+
+# -- the speed of the book itself -------------------------------------------
+
+def book() -> str:
+    """What results/book.json says, or that it is not there."""
+    path = RESULTS / "book.json"
+    if not path.exists():
+        return ("No measurement of the whole book is recorded yet; "
+                "{ref}`status` has the last build's times.\n")
+    found = json.loads(path.read_text("utf-8"))
+    return found["markdown"].rstrip() + "\n"
+
+
+# -- the data of the figures ------------------------------------------------
+
+def series(records) -> list[dict]:
+    """The rows with a size, by subject and peer, where there are three."""
+    found = {}
+    for record in records.values():
+        for c in record["cases"]:
+            if c["size"] is not None:
+                key = (record["title"], c["peer_name"].replace("`", ""),
+                       c["ours_name"])
+                one = found.setdefault(key, {
+                    "title": key[0], "peer": key[1], "line": key[2],
+                    "unit": c["unit"], "size": [], "ours": [], "theirs": []})
+                one["size"].append(c["size"])
+                one["ours"].append(float(f"{c['ours']:.4g}"))
+                one["theirs"].append(float(f"{c['peer']:.4g}"))
+    return [one for one in found.values() if len(one["size"]) >= 3]
+
+
+def rows(records) -> list[tuple]:
+    """Title, row, peer; run and compile times in ms, ours and theirs."""
+    def ms(x):
+        return float(f"{1e3 * x:.4g}")
+
+    return [(record["title"], c["name"], c["peer_name"].replace("`", ""),
+             *map(ms, (c["ours"], c["peer"], *c["compile"])))
+            for record in records.values() for c in record["cases"]]
+
+
+def cell(records) -> str:
+    """The assignments between the two comments of the page's cell."""
+    return "".join(
+        f"{name} = {pprint.pformat(value, width=78, sort_dicts=False)}\n"
+        for name, value in (("series", series(records)),
+                            ("rows", rows(records))))
+
+
+def with_cell(page: str, records) -> str:
+    """The page with the data of its figures renewed."""
+    pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
+    if len(re.findall(pattern, page, re.S)) != 1:
+        raise ValueError(f"page must hold one cell with {BEGIN!r} and {END!r}")
+    return re.sub(pattern, lambda _: BEGIN + cell(records) + END, page,
+                  flags=re.S)
+
+
+def files(records) -> dict[Path, str]:
+    """Every file that the records determine, and what it holds."""
+    found = {PEERS / "benchmarks.md": speed(records),
+             PEERS / "benchmarks_details.md": details(records),
+             PEERS / "benchmarks_verdict.md": verdict(records),
+             PEERS / "benchmarks_book.md": book()}
+    found |= {PEERS / f"{name}.md": own_table(records[name])
+              for name in OWN_TABLE if name in records}
+    if PAGE.exists():
+        found[PAGE] = with_cell(PAGE.read_text("utf-8"), records)
+    return found
+
+
+def write_all():
+    """Rewrite them."""
+    PEERS.mkdir(exist_ok=True)
+    for path, text in files(load()).items():
+        path.write_text(text, encoding="utf-8")
