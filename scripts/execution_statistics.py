@@ -133,5 +133,6 @@ class ExecutionStatistics(SphinxDirective):
 
 def setup(app):
     app.add_config_value("execution_budget", {}, "")
+    app.add_config_value("execution_alone", [], "")
     app.add_directive("execution-statistics", ExecutionStatistics)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
