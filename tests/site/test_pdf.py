@@ -160,8 +160,8 @@ def test_every_character_of_the_code_is_printed(chapters):
         shown = [cell.source for _, _, cell in lecture_loader.code_cells(
                     execution.source(doc))
                  if not re.search("remove-(cell|input)", str(cell.metadata))]
-        needed = set(re.findall(r"[^\x00-\x7f]", "".join(shown)))
-        names = set(re.findall(r"\w*[α-ωΑ-Ω]\w*", "".join(shown)))
+        needed = set(re.findall(r"[^\x00-\x7f]", "\n".join(shown)))
+        names = set(re.findall(r"\w*[α-ωΑ-Ω]\w*", "\n".join(shown)))
         # micro sign and Greek mu are one glyph, and look the same
         text = chapters[doc].replace("µ", "μ")
         assert {c for c in needed if c.replace("µ", "μ") not in text} == set()
