@@ -232,7 +232,8 @@ def test_residuals_on_simulated_states(lecture):
                             jax.random.key(31), 0.05, 100, 20)
     R = np.asarray(path.found.residual)
     assert np.median(np.abs(R)) < 3e-4
-    assert np.sqrt(np.mean(R**2)) < 3e-3
+    # measured 4.7e-4; some 6e-4 with other shocks, poor households the most
+    assert np.sqrt(np.mean(R**2)) < 8e-4
 
 
 def test_training_reports(lecture):
@@ -244,7 +245,7 @@ def test_training_reports(lecture):
 
 def test_equal_endowments_against_collocation(lecture):
     assert lecture.pair.error < 1e-10
-    for name, bound in (("c", 2e-3), ("q", 3e-3), ("r", 2e-3)):
+    for name, bound in (("c", 1e-3), ("q", 1.6e-3), ("r", 1e-3)):
         assert np.max(np.abs(lecture.errors[name])) < bound, name
     nets = lecture.nets
     np.testing.assert_allclose(nets.c, nets.c[:, :1] * np.ones(10), rtol=1e-10)
