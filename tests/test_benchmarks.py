@@ -34,6 +34,7 @@ REQUIRED = {
     "kesten": {"NumPy, 32 bits", "Numba, 64 bits, in parallel"},
     "mle": {"statsmodels GLM", "NumPy, formulas"},
     "networks": {"Keras, `fit`"},
+    "deep_asset_pricing": {"deep-macrofin"},
 }
 
 

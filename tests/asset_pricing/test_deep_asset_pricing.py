@@ -218,6 +218,20 @@ def test_residuals_held_out(lecture):
     assert lecture.rms_fresh < 2 * lecture.rms_train
 
 
+def test_closing_table(lecture):
+    "Ratios, interest rate, premium and residual of the three economies."
+    closing = {k: np.array(v) for k, v in lecture.closing.items()}
+    assert list(closing) == ["complete markets", "limited, log utility",
+                             "limited, γ = 5"]
+    for row in closing.values():
+        assert np.all(row > 0) and row[0] < 1e-5
+        assert row[1:3].max() < 2e-4 and row[3] < 5e-6
+    # the closed forms that stand in the table
+    assert lecture.exact_complete["r"] == pytest.approx(0.1125, abs=1e-12)
+    assert lecture.exact_complete["premium"] == pytest.approx(0.0125,
+                                                              abs=1e-12)
+
+
 def test_second_stage_matters(lecture):
     h = lecture.trained.history
     assert h[-1] < h[900:1000].min() / 10
