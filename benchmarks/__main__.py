@@ -71,14 +71,18 @@ def make_environment(group: str) -> Path:
 def python_path(wish: str | None) -> str | None:
     """A Python of this machine of the version asked for; None asks for this.
 
-    Looks on the path and among the versions that pyenv has installed.
+    Looks among the versions that pyenv has installed and on the path, where a
+    shim of pyenv may stand for a version that it does not run.
     """
     if wish is None or wish == "{}.{}".format(*sys.version_info):
         return sys.executable
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    there = sorted(pyenv.glob(f"versions/{wish}.*/bin/python{wish}"))
-    return shutil.which(f"python{wish}") or (str(there[-1]) if there
-                                             else None)
+    for path in (*sorted(pyenv.glob(f"versions/{wish}.*/bin/python{wish}")),
+                 shutil.which(f"python{wish}")):
+        if path and subprocess.run([path, "-c", ""],
+                                   capture_output=True).returncode == 0:
+            return str(path)
+    return None
 
 
 def uv_path() -> str | None:

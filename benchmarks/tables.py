@@ -7,10 +7,15 @@ numbers that its figures draw, so that the page runs without the repository.
 import json
 import pprint
 import re
+import sys
 from pathlib import Path
 
 from benchmarks import cases
 from benchmarks.common import RESULTS, ROOT
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import ledger  # noqa: E402
 
 PEERS = ROOT / "lectures" / "_peers"
 PAGE = ROOT / "lectures" / "other" / "benchmarks.md"
@@ -93,15 +98,32 @@ def works(record) -> str:
     return "; ".join(seen)
 
 
+def checked(entries) -> str:
+    """How many headline numbers of a lecture its ledger checks, how closely.
+
+    Tolerances are relative; a number that must be zero has none.
+    """
+    if not entries:
+        return ""
+    found = sorted(e.tolerance / abs(e.value) for e in entries if e.value)
+    ends = [power(x) for x in found[:1] + found[-1:]]
+    closely = (f", to a relative tolerance of "
+               f"{' to '.join(dict.fromkeys(ends))}" if ends else "")
+    return (f" Its {{ref}}`ledger <robustness-ledger>` checks {len(entries)} "
+            f"headline number{'s' * (len(entries) > 1)}{closely}.")
+
+
 def speed(records) -> str:
     """Every subject's table below a heading."""
+    numbers = ledger.read()
     parts = []
     for record in records.values():
         whys = dict.fromkeys(c["why"] for c in record["cases"]
                              if c["ratio"] < 1 and c["why"])
         parts.append("\n".join([
             f"### {record['title']}", "",
-            f"The code of {{doc}}`/{record['lecture']}`. Work: "
+            f"The code of {{doc}}`/{record['lecture']}`."
+            f"{checked(numbers.get(record['lecture']))} Work: "
             f"{works(record)}.", "",
             *speed_rows(record), "",
             *([" ".join(whys), ""] if whys else []),
