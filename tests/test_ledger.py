@@ -7,6 +7,7 @@ import re
 import pytest
 
 import execution
+import execution_statistics
 import lecture_loader
 import ledger
 import notebook_builder
@@ -174,6 +175,26 @@ def test_records_name_numbers_of_the_ledger():
         for doc, page in record["pages"].items():
             names = [e.name for e in LEDGER[doc]]
             assert "stopped" in page or list(page["numbers"]) == names, doc
+
+
+def test_status_page_counts_headline_numbers(tmp_path, monkeypatch):
+    def write(name, date, precision, **pages):
+        (tmp_path / "records" / f"{name}.json").write_text(json.dumps({
+            "date": date, "environment": {"precision": precision},
+            "pages": {f"p/{k}": v for k, v in pages.items()}}))
+
+    (tmp_path / "records").mkdir()
+    done, stopped = {"numbers": {}}, {"numbers": {}, "stopped": "why"}
+    write("a32", "2026-01-02", "float32", a=done, b=stopped, c=done)
+    write("own", "2026-01-02", "as the lectures set it", a=done)
+    write("z64", "2026-01-01", "float64", a=done, b=done)
+    monkeypatch.setattr(ledger, "folder", lambda: tmp_path)
+    assert execution_statistics.recomputed() == {
+        "p/a": "own", "p/b": "z64", "p/c": "a32"}
+    monkeypatch.setattr(ledger, "read", lambda: {
+        "p/a": [entry()] * 3, "p/d": [entry()], "p/e": []})
+    assert execution_statistics.headline_numbers() == {
+        "p/a": "3 (own)", "p/d": "1"}
 
 
 # -- the notebook's last cell -----------------------------------------------
