@@ -181,6 +181,14 @@ def test_collocation_of_closed_forms(lecture):
     np.testing.assert_allclose(e.price, 9.5238, atol=5e-5)
 
 
+def test_collocation_is_linear_at_the_lower_end(lecture):
+    "In log η; the slope there is the model's, not imposed."
+    c = lecture.spectral
+    slope = c.D @ c.z
+    np.testing.assert_allclose((c.D @ slope)[0], 0, atol=1e-7)
+    assert slope[0, 0] < -0.1           # the poor expert consumes much
+
+
 def test_differentiation_matrix(lecture):
     x, D = lecture.chebyshev(30, -2, 1)
     np.testing.assert_allclose(D @ np.exp(x), np.exp(x), rtol=1e-9)
