@@ -60,8 +60,11 @@ def make_environment(group: str) -> Path:
         make = [base, "-m", "venv", "--clear", str(folder)]
         install = [str(python), "-m", "pip", "install", "-q", *files]
     print(f"{group}: making {folder.relative_to(common.ROOT)}", flush=True)
+    # wheels kept where pip is told to look serve uv too
+    links = {"UV_FIND_LINKS": os.environ.get("PIP_FIND_LINKS", "")}
     for command in (make, install):
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True,
+                              env=links | os.environ)
         if done.returncode:
             raise Absent(" ".join(done.stderr.split())[-500:])
     ready.touch()
