@@ -149,6 +149,23 @@ def test_accuracy_of_collocation_grows_with_its_size(lecture):
                                chebyshev.chebval(z, f.c), rtol=1e-12)
 
 
+def test_collocation_is_exact_at_the_roots(lecture):
+    "There, and not between them, five polynomials leave no residual."
+    model, K = lecture.fine, 5
+    f = lecture.solve_chebyshev(model, K)
+
+    def residual(z):
+        x = np.asarray(f.X) * z
+        x_next = model.α * x[:, None] + model.σ * np.asarray(model.ε)
+        expected = np.asarray(f(x_next)) @ np.asarray(model.w)
+        return np.asarray(f(x)) - lecture.h(x, model) - model.β * expected
+
+    roots = chebyshev.chebroots([0] * K + [1])
+    assert np.abs(residual(roots)).max() < 1e-11
+    assert np.abs(residual((roots[1:] + roots[:-1]) / 2)).min() > 1e-8
+
+
+
 def test_matrix_is_stochastic(lecture):
     for model in (lecture.model, lecture.rough):
         M = np.asarray(lecture.transition_matrix(model))

@@ -393,6 +393,15 @@ def test_numpy_peer_and_timed_runs(lecture):
     assert lecture.rows["VFI, plain rule"][0] > lecture.rows["VFI"][0]
 
 
+def test_plain_iteration_waits_for_the_slowest_state(lecture):
+    "v <- v / 2 + (0, 1) is at rest in its first entry from the start."
+    v, change, sweeps = lecture.fixed_point(
+        lambda v: v / 2 + np.array([0.0, 1.0]), np.zeros(2), 1e-9)
+    np.testing.assert_allclose(v, [0, 2], atol=2e-9)
+    assert change <= 1e-9 and sweeps == 31
+
+
+
 def test_extreme_costs(lecture):
     assert lecture.free.converged and lecture.frozen.converged
     σ = np.asarray(lecture.free.σ)
