@@ -4,6 +4,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 B, G, R = 0.96, 1.5, 1.01
@@ -312,6 +313,16 @@ def test_trainer_descends_on_a_known_problem(lecture):
     assert result.epochs == [0, 100, 200, 300, 400]
     np.testing.assert_allclose(np.asarray(result.θ[0].W)[:, 0, 0], 0.3,
                                atol=1e-3)
+
+
+@pytest.mark.parametrize("length", [0.5, 10.0])
+def test_gradients_longer_than_one_are_cut_to_one(lecture, length):
+    "Adam's first moment is a tenth of what it is given."
+    adam, slope = lecture.optimiser(0.01, 100), length * np.array([0.6, -0.8])
+    _, state = adam.update(slope, adam.init(np.zeros(2)))
+    moment = optax.tree_utils.tree_get(state, "mu")
+    assert np.linalg.norm(moment) == pytest.approx(0.1 * min(length, 1),
+                                                   rel=1e-6)
 
 
 def test_fresh_and_fixed_shocks(lecture):

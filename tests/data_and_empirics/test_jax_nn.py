@@ -322,6 +322,13 @@ def test_bold_search_searches(lecture):
             < losses(lecture, lecture.timid.θ)[0] - 5e-4)
 
 
+def test_searches_ask_for_the_decrease_that_the_text_states(lecture,
+                                                           monkeypatch):
+    monkeypatch.setattr(lecture, "armijo", lambda *a: a)
+    θ, _, _, first, growth, _, c = lecture.search(1.0, 2.0)
+    assert θ is lecture.θ_init and (first, growth, c) == (1.0, 2.0, 1e-3)
+
+
 def test_armijo_condition(lecture):
     "Accepted steps satisfy the condition, and twice the step does not."
     with jax.enable_x64(True):

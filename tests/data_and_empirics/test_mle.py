@@ -257,7 +257,6 @@ def test_indefinite_information_is_shifted_to_a_hundredth(lecture):
         d, np.linalg.solve(A + 1.01 * np.eye(2), G) / scale, rtol=1e-10)
 
 
-
 def bimodal(θ, x, y):
     "A log-likelihood that is convex between its two maxima."
     return -((x @ θ)**2 - y)**2

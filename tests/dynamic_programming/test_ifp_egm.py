@@ -355,7 +355,6 @@ def test_bound_of_one_sweep_by_hand(lecture):
         (δ.max() - δ.min()) / 2 * m.β / (1 - m.β), rel=1e-10)
 
 
-
 def test_operator_of_time_iteration_has_the_same_fixed_point(lecture):
     m = lecture.create_ifp(income=lecture.seven, n_s=100)
     x = np.asarray(m.s_grid) + 0.05

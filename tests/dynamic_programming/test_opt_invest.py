@@ -401,7 +401,6 @@ def test_plain_iteration_waits_for_the_slowest_state(lecture):
     assert change <= 1e-9 and sweeps == 31
 
 
-
 def test_extreme_costs(lecture):
     assert lecture.free.converged and lecture.frozen.converged
     σ = np.asarray(lecture.free.σ)

@@ -442,7 +442,6 @@ def test_on_a_flat_map_each_cell_improves_once(lecture):
         assert lecture.useful_updates(lecture.T_map, C, J_0, sweeps) == cells
 
 
-
 def test_flat_map_is_city_blocks(lecture):
     J_0 = jnp.full((7, 9), jnp.inf).at[2, 5].set(0.0)
     s = lecture.solve(lecture.T_map, jnp.full((7, 9), 2.0), J_0)
