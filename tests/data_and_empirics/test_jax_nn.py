@@ -433,7 +433,14 @@ def test_strategies(lecture):
         θ = lecture.tuned[name]
         assert losses(lecture, θ)[1] == pytest.approx(value, abs=5e-4)
         change, se = lecture.paired(θ, lecture.θ_adam, lecture.validation)
-        assert change > -se
+        assert change > -0.5 * se
+    # worse in the sample that chose nothing, and farther from f
+    chosen = lecture.tuned[lecture.winner]
+    assert lecture.paired(chosen, lecture.θ_adam, lecture.test)[0] > 0
+    x, f = lecture.training.x, np.asarray(lecture.training.f)
+    far, near = (np.mean((np.asarray(lecture.network(θ, x)) - f)**2)
+                 for θ in (chosen, lecture.θ_adam))
+    assert far > near
 
 
 def test_schedule(lecture):

@@ -354,6 +354,11 @@ def test_forward_guidance_from_the_matrix_of_responses(lecture):
     h = lecture.respond(lecture.system, lecture.J, news, lecture.model)
     assert lecture.effects["HANK"][7] == pytest.approx(
         100 * float(h.U.Y[0]), abs=1e-10)
+    # both fall below zero; that of HANK later, and by less
+    hank, rep = (lecture.effects[k] for k in ("HANK", "representative"))
+    assert np.all(hank[:11] > rep[:11]) and hank[0] > 0
+    assert 0 > hank.min() > 0.8 * rep.min()
+    assert np.argmax(hank < 0) > np.argmax(rep < 0) > 0
 
 
 @pytest.mark.parametrize("kwargs, name", [
