@@ -372,7 +372,7 @@ def test_no_externality_without_price_in_a_binding_limit(lecture):
 
 
 @pytest.mark.parametrize("options", [
-    {}, {"κ": 0.6}, {"κ": 0.9, "b_min": -1.5}, {"η": 0.8, "b_min": -1.5}])
+    {}, {"κ": 0.6}, {"κ": 0.9, "b_min": -1.2}, {"η": 0.8}])
 def test_limit_binds_where_some_consumption_solves_it(lecture, options):
     "All consumption levels are tried, on a fine grid."
     m = lecture.create_economy(**options)
