@@ -4,9 +4,10 @@ usage: mutants.py PAGE [--number N] [--seed S] [--limit SECONDS] [--list]
 
 Each mutant has one small change in the body of a function of the lecture, made
 at a node of the syntax tree and written back at the node's place. Its tests run
-with `-x` in a copy of the book. The compiled programs of all runs are kept in a
-cache, so that a mutant compiles only what its change touches. Results go to
-tests/mutation/<part>.json. Mutants that change no result are listed with the
+with `-x` in a copy of the book, for at most --limit seconds of processor time,
+which a busy machine does not stretch. The compiled programs of all runs are
+kept in a cache, so that a mutant compiles only what its change touches. Results
+go to tests/mutation/<part>.json. Mutants that change no result are listed with the
 reason in tests/mutation/equivalent.toml.
 
 The tools that mutate packages know modules, not the cells of a notebook.
@@ -18,7 +19,9 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -181,18 +184,23 @@ def run(doc: str, change, limit: float, copy: Path) -> dict:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", f"tests/{part}/test_{slug}.py",
              "-x", "-q", "-p", "no:cacheprovider"],
-            cwd=copy, capture_output=True, text=True, timeout=limit, env={
+            cwd=copy, capture_output=True, text=True, timeout=10 * limit,
+            preexec_fn=lambda: resource.setrlimit(
+                resource.RLIMIT_CPU, (int(limit), int(limit) + 5)), env={
                 **os.environ, "JAX_COMPILATION_CACHE_DIR": str(
                     execution.ROOT / "_build" / "mutation_cache"),
                 "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
                 "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"})
     except subprocess.TimeoutExpired:
-        state, by = "noticed", f"not done after {limit:.0f} s"
+        state, by = "noticed", f"not done after {10 * limit:.0f} s"
     else:
         failed = re.search(r"^(?:FAILED|ERROR) \S*?::(.*?)(?: - |$)",
                            done.stdout, re.M)
-        by = failed[1] if failed else ""
+        ended = done.returncode == -signal.SIGXCPU
+        by = f"not done after {limit:.0f} s of processor time" if ended \
+            else failed[1] if failed else ""
         state = "survived" if done.returncode == 0 else \
+            "noticed" if ended else \
             "stopped" if "LectureError" in done.stdout else \
             "noticed" if failed else "broken"
     finally:
