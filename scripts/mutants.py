@@ -7,8 +7,8 @@ at a node of the syntax tree and written back at the node's place. Its tests run
 with `-x` in a copy of the book, for at most --limit seconds of processor time,
 which a busy machine does not stretch. The compiled programs of all runs are
 kept in a cache, so that a mutant compiles only what its change touches. Results
-go to tests/mutation/<part>.json. Mutants that change no result are listed with the
-reason in tests/mutation/equivalent.toml.
+go to tests/mutation/<part>.json. Mutants that change no result are listed with
+the reason in tests/mutation/equivalent.toml.
 
 The tools that mutate packages know modules, not the cells of a notebook.
 """
