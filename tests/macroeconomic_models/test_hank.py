@@ -153,6 +153,15 @@ def test_euler_equation_and_the_limit(lecture):
         np.testing.assert_allclose(own, y, rtol=0, atol=1e-10)
 
 
+def test_first_guess_is_the_envelope_of_hand_to_mouth(lecture, small):
+    m = small.model
+    warm = lecture.first_guess(small.ss.x, m)
+    c = np.asarray(lecture.hand_to_mouth(small.ss.x, m))
+    np.testing.assert_allclose(np.asarray(warm.V) * c**2 / (1 + R), 1,
+                               rtol=1e-10)
+    assert np.sum(warm.D) == pytest.approx(1, abs=1e-12)
+
+
 def test_derivatives_of_the_calibration(lecture, small):
     "Exact tangents of two fixed points against differences."
     m = small.model
