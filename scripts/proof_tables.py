@@ -86,8 +86,7 @@ def deviations() -> tuple[list[str], list[list[str]]]:
 
 def scores() -> tuple[list[str], list[list[str]]]:
     """The mutation score by lecture."""
-    head = ["Lecture", "Mutants", "Noticed", "Survived", "Changed nothing",
-            "Stopped the page", "Score"]
+    head = ["Lecture", "Made", "Noticed", "Missed", "Idle", "Stopped", "Score"]
     body = []
     kept = mutants.scores()
     for doc in filter(kept.get, execution.documents()):
@@ -110,7 +109,8 @@ class Table(SphinxDirective):
             text = "Nothing is recorded yet."
             head, body = ["Lecture", "Result"], [["", text]]
         group = nodes.tgroup(cols=len(head))
-        group += [nodes.colspec(colwidth=30 if i == 0 else 14)
+        group += [nodes.colspec(colwidth=36 if i == 0 else
+                                64 // (len(head) - 1))
                   for i in range(len(head))]
         header, rest = nodes.thead(), nodes.tbody()
         header += self.row(head)

@@ -377,7 +377,7 @@ def test_limit_binds_where_some_consumption_solves_it(lecture, options):
     "All consumption levels are tried, on a fine grid."
     m = lecture.create_economy(**options)
     finite = np.isfinite(np.asarray(lecture.collateral_limit(m).b))
-    m = host(m)
+    m = jax.tree.map(np.asarray, m)
     funds = (1 + m.r) * m.b_grid + (1 + m.κ) * m.y_t
     c = np.geomspace(1e-4, 1e4, 40_001)
     for y in range(len(m.y_t)):
