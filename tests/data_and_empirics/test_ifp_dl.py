@@ -145,13 +145,14 @@ def test_shape_of_the_optimal_policy(lecture):
     np.testing.assert_allclose(at, [0.056, 0.037], atol=1e-3)
 
 
-def test_permanent_income_beyond_the_grid(lecture):
-    "Certain income and βR = 1: eat the annuity, also where assets end."
-    m = lecture.create_saver(R=1.25, β=0.7)._replace(β=0.8)
+def test_patient_saver_beyond_the_grid(lecture):
+    "Certain income: eat a share of all wealth, also where the grid ends."
+    m = lecture.create_saver(R=1.25, β=0.7)._replace(β=0.9)
     p = lecture.solve(m, s_max=2.0, n_s=50,
                       income=(np.array([5.0]), np.ones(1)))
-    assert m.R * 2 + 5 > p.a[-1]        # tomorrow's assets lie beyond
-    np.testing.assert_allclose(p.c[1:], p.a[1:] * (1 - 0.8) + 5 * 0.8,
+    assert m.R * 2 + 5 > p.a[-1] + 1    # tomorrow's assets lie beyond
+    share = 1 - (0.9 * 1.25**-0.5)**(1 / 1.5)
+    np.testing.assert_allclose(p.c[1:], share * (p.a[1:] + 5 / 0.25),
                                rtol=1e-8)
 
 
