@@ -19,7 +19,6 @@ import json
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -43,6 +42,14 @@ COMPARISONS = {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE,
 # what measures or draws says nothing of the model
 LEFT_OUT = re.compile(r"perf_counter|process_time|\bplt\.|\bax\.|\bax\[|"
                       r"print\(|def \w*(seconds|timed|bytes|benchmark|report)")
+# pytest with a limit of processor time, set in the child: JAX warns of forks
+BOUNDED = """
+import resource, sys
+import pytest
+seconds = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+sys.exit(pytest.main(sys.argv[2:]))
+"""
 
 
 class Mutant(NamedTuple):
@@ -182,11 +189,10 @@ def run(doc: str, change, limit: float, copy: Path) -> dict:
     begin = time.perf_counter()
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", f"tests/{part}/test_{slug}.py",
-             "-x", "-q", "-p", "no:cacheprovider"],
-            cwd=copy, capture_output=True, text=True, timeout=10 * limit,
-            preexec_fn=lambda: resource.setrlimit(
-                resource.RLIMIT_CPU, (int(limit), int(limit) + 5)), env={
+            [sys.executable, "-c", BOUNDED, str(int(limit)),
+             f"tests/{part}/test_{slug}.py", "-x", "-q", "-p",
+             "no:cacheprovider"],
+            cwd=copy, capture_output=True, text=True, timeout=10 * limit, env={
                 **os.environ, "JAX_COMPILATION_CACHE_DIR": str(
                     execution.ROOT / "_build" / "mutation_cache"),
                 "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
