@@ -127,6 +127,12 @@ def test_precision_is_overridden(tmp_path, monkeypatch):
             assert jax.numpy.zeros(()).dtype == "float64"
 
 
+def test_page_that_does_not_end_is_told():
+    result = ledger.child(DOCS[0], None, None, limit=0.01)
+    assert result == {"numbers": {}, "stopped": "not done after 0.01 s"}
+    assert ledger.worst(DOCS[0], result) == math.inf
+
+
 # -- records and tables -----------------------------------------------------
 
 def test_records_are_kept_by_environment(tmp_path):
@@ -163,7 +169,10 @@ def test_tables_are_those_of_the_files():
     assert [row[0] for row in body[:-1]] == [d for d in DOCS if d in LEDGER]
     head, body = proof_tables.deviations()
     kept = proof_tables.records()
-    assert len(head) == 1 + len(kept)
+    named = proof_tables.environments()
+    assert head[1:] == [h for h, _ in named] and len(set(head)) == len(head)
+    for (_, text), record in zip(named, kept, strict=True):
+        assert f"JAX {record['environment']['jax']}," in text
     for row in body:
         for cell, record in zip(row[1:], kept, strict=True):
             assert cell == proof_tables.largest(
