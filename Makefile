@@ -50,11 +50,12 @@ lecture: $(VENV)/.ready  ## execute and render one page: make lecture L=autodiff
 serve: $(VENV)/.ready  ## show the built book at http://localhost:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
-# X64=0 or 1 overrides the lectures' precision, CORES is what each may use, and
-# RECORD=name keeps the result for the page on robustness.
-ledger: $(VENV)/.ready  ## recompute the headline numbers: [L=<slug>] [X64=0] [CORES=1] [RECORD=name]
+# X64=0 or 1 overrides the lectures' precision, CORES is what each may use, LIMIT
+# for how many seconds; RECORD=name keeps the result for the page on robustness.
+ledger: $(VENV)/.ready  ## recompute the headline numbers: [L=<slug>] [X64=0] [CORES=1] [LIMIT=300] [RECORD=name]
 	$(BIN)/python scripts/ledger.py $(L) $(if $(X64),--x64 $(X64)) \
-	  $(if $(CORES),--cores $(CORES)) $(if $(RECORD),--record $(RECORD))
+	  $(if $(CORES),--cores $(CORES)) $(if $(LIMIT),--limit $(LIMIT)) \
+	  $(if $(RECORD),--record $(RECORD))
 
 mutants: $(VENV)/.ready  ## break a lecture and see its tests fail: make mutants L=<slug> [N=12] [SEED=0]
 	@test -n "$(L)" || { echo "usage: make mutants L=<slug>" >&2; exit 2; }

@@ -49,23 +49,43 @@ def make_environment(group: str) -> Path:
         return python
     wish, uv = wanted_python(group), uv_path()
     files = [word for p in pins for word in ("-r", str(p))]
-    if uv:
-        make = [uv, "venv", "-q", "--clear", "--python", wish or sys.executable,
+    base = python_path(wish)
+    if uv:          # which fetches a Python that is not on this machine
+        make = [uv, "venv", "-q", "--clear", "--python", base or wish,
                 str(folder)]
         install = [uv, "pip", "install", "-q", "--python", str(python), *files]
     else:
-        base = shutil.which(f"python{wish}") if wish else sys.executable
         if base is None:
             raise Absent(f"it needs Python {wish} or uv")
         make = [base, "-m", "venv", "--clear", str(folder)]
         install = [str(python), "-m", "pip", "install", "-q", *files]
     print(f"{group}: making {folder.relative_to(common.ROOT)}", flush=True)
+    # wheels kept where pip is told to look serve uv too
+    links = {"UV_FIND_LINKS": os.environ.get("PIP_FIND_LINKS", "")}
     for command in (make, install):
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True,
+                              env=links | os.environ)
         if done.returncode:
-            raise Absent(done.stderr.strip()[-500:])
+            raise Absent(" ".join(done.stderr.split())[-500:])
     ready.touch()
     return python
+
+
+def python_path(wish: str | None) -> str | None:
+    """A Python of this machine of the version asked for; None asks for this.
+
+    Looks among the versions that pyenv has installed and on the path, where a
+    shim of pyenv may stand for a version that it does not run.
+    """
+    if wish is None or wish == "{}.{}".format(*sys.version_info):
+        return sys.executable
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for path in (*sorted(pyenv.glob(f"versions/{wish}.*/bin/python{wish}")),
+                 shutil.which(f"python{wish}")):
+        if path and subprocess.run([path, "-c", ""],
+                                   capture_output=True).returncode == 0:
+            return str(path)
+    return None
 
 
 def uv_path() -> str | None:

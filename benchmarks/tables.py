@@ -7,10 +7,15 @@ numbers that its figures draw, so that the page runs without the repository.
 import json
 import pprint
 import re
+import sys
 from pathlib import Path
 
 from benchmarks import cases
 from benchmarks.common import RESULTS, ROOT
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import ledger  # noqa: E402
 
 PEERS = ROOT / "lectures" / "_peers"
 PAGE = ROOT / "lectures" / "other" / "benchmarks.md"
@@ -93,15 +98,32 @@ def works(record) -> str:
     return "; ".join(seen)
 
 
+def checked(entries) -> str:
+    """How many headline numbers of a lecture its ledger checks, how closely.
+
+    Tolerances are relative; a number that must be zero has none.
+    """
+    if not entries:
+        return ""
+    found = sorted(e.tolerance / abs(e.value) for e in entries if e.value)
+    ends = [power(x) for x in found[:1] + found[-1:]]
+    closely = (f", to a relative tolerance of "
+               f"{' to '.join(dict.fromkeys(ends))}" if ends else "")
+    return (f" Its {{ref}}`ledger <robustness-ledger>` checks {len(entries)} "
+            f"headline number{'s' * (len(entries) > 1)}{closely}.")
+
+
 def speed(records) -> str:
     """Every subject's table below a heading."""
+    numbers = ledger.read()
     parts = []
     for record in records.values():
         whys = dict.fromkeys(c["why"] for c in record["cases"]
                              if c["ratio"] < 1 and c["why"])
         parts.append("\n".join([
             f"### {record['title']}", "",
-            f"The code of {{doc}}`/{record['lecture']}`. Work: "
+            f"The code of {{doc}}`/{record['lecture']}`."
+            f"{checked(numbers.get(record['lecture']))} Work: "
             f"{works(record)}.", "",
             *speed_rows(record), "",
             *([" ".join(whys), ""] if whys else []),
@@ -157,14 +179,92 @@ def verdict(records) -> str:
 
 # -- the speed of the book itself -------------------------------------------
 
-def book() -> str:
-    """What results/book.json says, or that it is not there."""
+def page_link(doc: str) -> str:
+    """A link to a page, by its short name."""
+    return f"{{doc}}`{doc.split('/')[-1]} </{doc}>`"
+
+
+def book_times(run) -> tuple[float, float, float]:
+    """Wall, processor and compile seconds of an execution of the book."""
+    pages = run["pages"].values()
+    return (run["seconds"], sum(p["cpu_seconds"] for p in pages),
+            sum(p["compile_seconds"] for p in pages))
+
+
+def book_totals(runs) -> list[str]:
+    """One row an execution of the whole book."""
+    lines = ["| pages | wall | processor | compiling | share of wall-clock "
+             "time of the pages |", "|:--|--:|--:|--:|--:|"]
+    for name, run in runs.items():
+        wall, cpu, compiling = book_times(run)
+        text = (f"{run['jobs']} at a time, each on cores of its own"
+                if name == "parallel" else "one after another, on all cores")
+        share = compiling / sum(p["seconds"] for p in run["pages"].values())
+        lines.append(f"| {text} | {wall:,.0f} s | {cpu:,.0f} s | "
+                     f"{compiling:,.0f} s | {share:.0%} |")
+    return lines
+
+
+def book_pages(run) -> list[str]:
+    """One row a page, the longest first."""
+    lines = ["| page | wall | processor | compiling | share | peak memory |",
+             "|:--|--:|--:|--:|--:|--:|"]
+    order = sorted(run["pages"].items(), key=lambda item: -item[1]["seconds"])
+    return lines + [
+        f"| {page_link(doc)} | {p['seconds']:.1f} s | "
+        f"{p['cpu_seconds']:.1f} s | {p['compile_seconds']:.1f} s | "
+        f"{p['compile_seconds'] / p['seconds']:.0%} | "
+        f"{p['peak_mib']:,.0f} MiB |" for doc, p in order]
+
+
+def book_cells(run) -> list[str]:
+    """The slowest cells, with their first lines of code."""
+    lines = ["| cell begins with | page | wall |", "|:--|:--|--:|"]
+    for c in run["slowest_cells"]:
+        code = c["starts"].replace("|", "\\|")
+        quote = "``" if "`" in code else "`"
+        lines.append(f"| {quote}{code}{quote} | {page_link(c['doc'])} | "
+                     f"{c['seconds']:.1f} s |")
+    return lines
+
+
+def book(found=None) -> str:
+    """What results/book.json says of the book's time, or that it is not there.
+
+    Pages and cells are those of the execution one after another, where no
+    page shares the machine, if there is one.
+    """
     path = RESULTS / "book.json"
-    if not path.exists():
+    if found is None and not path.exists():
         return ("No measurement of the whole book is recorded yet; "
                 "{ref}`status` has the last build's times.\n")
-    found = json.loads(path.read_text("utf-8"))
-    return found["markdown"].rstrip() + "\n"
+    found = found or json.loads(path.read_text("utf-8"))
+    runs = {name: found["runs"][name] for name in ("parallel", "sequential")
+            if name in found["runs"]}
+    chosen = list(runs.values())[-1]
+    count = len(chosen["pages"])
+    parts = [f"All {count} pages with code were executed from nothing, with "
+             "an empty cache, before figures and text are put together. "
+             "Processor time is that of all cores. *Compiling* is the "
+             "wall-clock time that XLA takes.",
+             "\n".join(book_totals(runs))]
+    if failed := sorted({doc for run in runs.values()
+                         for doc in run["failed"]}):
+        parts.append("Not in these numbers, because they failed: "
+                     f"{', '.join(map(page_link, failed))}.")
+    how = ("one after another" if "sequential" in runs
+           else f"{chosen['jobs']} pages at a time")
+    parts += [
+        f"Page by page, as they ran {how}, the longest first. What is neither "
+        "compiling nor arithmetic is mostly the start of Python and the "
+        "imports, and drawing.", "\n".join(book_pages(chosen)),
+        f"The {len(chosen['slowest_cells'])} slowest cells of that execution.",
+        "\n".join(book_cells(chosen))]
+    lines = dict.fromkeys(
+        f"{run['machine']}, {run['device']}, Python {run['python']}, "
+        f"jax {run['jax']}; {run['date']}." for run in runs.values())
+    parts.append(f"*{' '.join(lines)}*")
+    return "\n\n".join(parts) + "\n"
 
 
 # -- the data of the figures ------------------------------------------------

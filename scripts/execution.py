@@ -101,11 +101,20 @@ def config() -> dict:
     return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 
 
+def contents() -> dict:
+    """The table of contents, as `_toc.yml` has it."""
+    return yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+
+
+def parts() -> dict[str, list[str]]:
+    """The pages of each part, by its caption, in order, as `part/slug`."""
+    return {part["caption"]: [chapter["file"] for chapter in part["chapters"]]
+            for part in contents().get("parts", [])}
+
+
 def documents() -> list[str]:
-    """The pages of the table of contents, in order, as `part/slug`."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    return [toc["root"]] + [chapter["file"] for part in toc.get("parts", [])
-                            for chapter in part["chapters"]]
+    """The pages of the table of contents, in order."""
+    return [contents()["root"], *(d for docs in parts().values() for d in docs)]
 
 
 def notebooks() -> list[str]:

@@ -6,6 +6,7 @@ are read when the page is rendered, after every lecture has run, so the page's
 own row is of this build too.
 """
 import datetime
+import json
 import statistics
 
 import matplotlib
@@ -13,6 +14,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 import execution
+import ledger
 
 
 def rows() -> list[dict]:
@@ -29,6 +31,31 @@ def age(date: str) -> str:
     """The date of a record, to the minute."""
     moment = datetime.datetime.fromisoformat(date)
     return moment.strftime("%Y-%m-%d %H:%M")
+
+
+def recomputed() -> dict[str, str]:
+    """By page, the record of tests/ledger/records that last recomputed it.
+
+    Of records of one day it is that with the lecture's own precision.
+    """
+    found = {}
+    for path in sorted((ledger.folder() / "records").glob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        precision = record["environment"]["precision"]
+        own = ["float32", "float64", "as the lectures set it"].index(precision)
+        for doc, page in record["pages"].items():
+            if "stopped" not in page:
+                found[doc] = max(found.get(doc, ("",)),
+                                 (record["date"], own, path.stem))
+    return {doc: best[-1] for doc, best in found.items()}
+
+
+def headline_numbers() -> dict[str, str]:
+    """By page, how many numbers its ledger checks, and where last."""
+    where = recomputed()
+    return {doc: str(len(entries)) + (f" ({where[doc]})" if doc in where
+                                      else "")
+            for doc, entries in ledger.read().items() if entries}
 
 
 def chart(table: list[dict], path) -> None:
@@ -84,11 +111,12 @@ class ExecutionStatistics(SphinxDirective):
 
     def table(self, table, done):
         head = ["Page", "Executed (UTC)", "Run time (s)", "Compiling (s)",
-                "Peak memory (MiB)", "Result"]
-        body = []
+                "Peak memory (MiB)", "Headline numbers", "Result"]
+        body, numbers = [], headline_numbers()
         for r in table:
             if "execution_seconds" not in r:
-                body.append([r["doc"], "", "", "", "", "not executed"])
+                body.append([r["doc"], "", "", "", "",
+                             numbers.get(r["doc"], ""), "not executed"])
                 continue
             measured = "peak_bytes" in r
             body.append([
@@ -96,17 +124,19 @@ class ExecutionStatistics(SphinxDirective):
                 f"{r['execution_seconds']:.2f}",
                 f"{r['compile_seconds']:.2f}" if measured else "",
                 f"{r['peak_bytes'] / 2**20:.0f}" if measured else "",
-                "success"])
+                numbers.get(r["doc"], ""), "success"])
         # the total is that of the rows as printed
         seconds = [float(b[2]) for b in body if b[2]]
         compiling = [float(b[3]) for b in body if b[3]]
         memory = [int(b[4]) for b in body if b[4]]
+        checked = sum(int(b[5].split()[0]) for b in body if b[5])
         body.append([f"total of {len(seconds)} pages", "",
                      f"{sum(seconds):.2f}", f"{sum(compiling):.2f}",
-                     f"{max(memory, default=0)} at most",
+                     f"{max(memory, default=0)} at most", str(checked),
                      f"median {statistics.median(seconds or [0]):.2f} s"])
         group = nodes.tgroup(cols=len(head))
-        group += [nodes.colspec(colwidth=w) for w in (30, 20, 13, 13, 12, 12)]
+        group += [nodes.colspec(colwidth=w)
+                  for w in (30, 18, 12, 12, 12, 13, 12)]
         header, rest = nodes.thead(), nodes.tbody()
         header += self.row(head)
         for cells in body:
@@ -125,7 +155,7 @@ class ExecutionStatistics(SphinxDirective):
                 paragraph += self.parse_inline(f"{{doc}}`{name} </{text}>`")[0]
             else:
                 paragraph += nodes.Text(text)
-            entry = nodes.entry(classes=["text-right"] if 2 <= i <= 4 else [])
+            entry = nodes.entry(classes=["text-right"] if 2 <= i <= 5 else [])
             entry += paragraph
             out += entry
         return out

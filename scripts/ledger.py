@@ -1,6 +1,6 @@
 """The results ledger: the headline numbers of each lecture, recomputed.
 
-usage: ledger.py [PAGE ...] [--x64 0|1] [--cores N] [--record NAME]
+usage: ledger.py [PAGE ...] [--x64 0|1] [--cores N] [--limit S] [--record NAME]
 
 `tests/ledger/<part>.toml` declares, for each lecture, three to ten numbers with
 the expression that computes them in the executed lecture, a tolerance, and how
@@ -8,8 +8,9 @@ they are known to be right. The tests check every one of them. This tool runs
 the lectures, each in a process of its own, recomputes the numbers, prints which
 moved against the last tag, and writes them to _build/ledger.json, with the
 versions and the device. `--x64` overrides the lectures' own choice of
-precision, `--cores` is what each may use, `--record` keeps the result in
-tests/ledger/records for the page on robustness.
+precision, `--cores` is what each may use, `--limit` how many seconds (in 32
+bits an iteration to a tolerance below the rounding need not end), `--record`
+keeps the result in tests/ledger/records for the page on robustness.
 """
 import argparse
 import contextlib
@@ -155,13 +156,17 @@ def measure(doc: str, x64: bool | None) -> dict:
                       False: "float32"}[x64]}}
 
 
-def child(doc: str, x64: bool | None, cores: int | None) -> dict:
-    """`measure` in a fresh process, on so many cores."""
-    run = subprocess.run(
-        [sys.executable, __file__, "--child", doc,
-         *(["--x64", str(int(x64))] if x64 is not None else []),
-         *(["--cores", str(cores)] if cores else [])],
-        capture_output=True, text=True, cwd=execution.ROOT)
+def child(doc: str, x64: bool | None, cores: int | None,
+          limit: float | None = None) -> dict:
+    """`measure` in a fresh process, on so many cores, for so many seconds."""
+    try:
+        run = subprocess.run(
+            [sys.executable, __file__, "--child", doc,
+             *(["--x64", str(int(x64))] if x64 is not None else []),
+             *(["--cores", str(cores)] if cores else [])],
+            capture_output=True, text=True, cwd=execution.ROOT, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return {"numbers": {}, "stopped": f"not done after {limit:g} s"}
     if run.returncode:
         return {"numbers": {}, "stopped": execution.plain(
             (run.stderr.strip().splitlines() or ["it was killed"])[-1])}
@@ -238,6 +243,7 @@ def main() -> int:
     parser.add_argument("--x64", type=int, choices=(0, 1))
     parser.add_argument("--cores", type=int)
     parser.add_argument("--jobs", type=int)
+    parser.add_argument("--limit", type=float)
     parser.add_argument("--record")
     parser.add_argument("--child", action="store_true")
     options = parser.parse_args()
@@ -267,10 +273,13 @@ def main() -> int:
           f"{tag or 'the ledger as it stands: there is no tag'}", flush=True)
     with ThreadPoolExecutor(jobs) as pool:
         for doc, result in zip(docs, pool.map(
-                lambda d: child(d, x64, options.cores), docs), strict=True):
+                lambda d: child(d, x64, options.cores, options.limit), docs),
+                strict=True):
             results[doc] = result
-            print(f"  {doc}: {len(result['numbers'])} numbers, at most "
-                  f"{worst(doc, result):.2g} tolerances off", flush=True)
+            print(f"  {doc}: {len(result['numbers'])} numbers" + (
+                "" if "stopped" in result else
+                f", at most {worst(doc, result):.2g} tolerances off"),
+                flush=True)
             for line in moves(doc, result, before.get(doc, [])):
                 print(f"    {line}", flush=True)
     if not any("environment" in r for r in results.values()):

@@ -4,10 +4,11 @@ usage: mutants.py PAGE [--number N] [--seed S] [--limit SECONDS] [--list]
 
 Each mutant has one small change in the body of a function of the lecture, made
 at a node of the syntax tree and written back at the node's place. Its tests run
-with `-x` in a copy of the book. The compiled programs of all runs are kept in a
-cache, so that a mutant compiles only what its change touches. Results go to
-tests/mutation/<part>.json. Mutants that change no result are listed with the
-reason in tests/mutation/equivalent.toml.
+with `-x` in a copy of the book, for at most --limit seconds of processor time,
+which a busy machine does not stretch. The compiled programs of all runs are
+kept in a cache, so that a mutant compiles only what its change touches. Results
+go to tests/mutation/<part>.json. Mutants that change no result are listed with
+the reason in tests/mutation/equivalent.toml.
 
 The tools that mutate packages know modules, not the cells of a notebook.
 """
@@ -19,6 +20,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,6 +42,14 @@ COMPARISONS = {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE,
 # what measures or draws says nothing of the model
 LEFT_OUT = re.compile(r"perf_counter|process_time|\bplt\.|\bax\.|\bax\[|"
                       r"print\(|def \w*(seconds|timed|bytes|benchmark|report)")
+# pytest with a limit of processor time, set in the child: JAX warns of forks
+BOUNDED = """
+import resource, sys
+import pytest
+seconds = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+sys.exit(pytest.main(sys.argv[2:]))
+"""
 
 
 class Mutant(NamedTuple):
@@ -179,20 +189,24 @@ def run(doc: str, change, limit: float, copy: Path) -> dict:
     begin = time.perf_counter()
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", f"tests/{part}/test_{slug}.py",
-             "-x", "-q", "-p", "no:cacheprovider"],
-            cwd=copy, capture_output=True, text=True, timeout=limit, env={
+            [sys.executable, "-c", BOUNDED, str(int(limit)),
+             f"tests/{part}/test_{slug}.py", "-x", "-q", "-p",
+             "no:cacheprovider"],
+            cwd=copy, capture_output=True, text=True, timeout=10 * limit, env={
                 **os.environ, "JAX_COMPILATION_CACHE_DIR": str(
                     execution.ROOT / "_build" / "mutation_cache"),
                 "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
                 "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"})
     except subprocess.TimeoutExpired:
-        state, by = "noticed", f"not done after {limit:.0f} s"
+        state, by = "noticed", f"not done after {10 * limit:.0f} s"
     else:
         failed = re.search(r"^(?:FAILED|ERROR) \S*?::(.*?)(?: - |$)",
                            done.stdout, re.M)
-        by = failed[1] if failed else ""
+        ended = done.returncode == -signal.SIGXCPU
+        by = f"not done after {limit:.0f} s of processor time" if ended \
+            else failed[1] if failed else ""
         state = "survived" if done.returncode == 0 else \
+            "noticed" if ended else \
             "stopped" if "LectureError" in done.stdout else \
             "noticed" if failed else "broken"
     finally:

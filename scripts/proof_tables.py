@@ -1,9 +1,10 @@
 """Sphinx extension: the tables in which the book answers for its numbers.
 
 `ledger-entries` counts the entries of the results ledger, `ledger-records`
-shows how far the numbers moved in the environments of tests/ledger/records, and
-`mutation-scores` what the tests noticed of the mutants in tests/mutation. All
-read the files when the page is rendered: there is no copy that could be stale.
+shows how far the numbers moved in the environments of tests/ledger/records,
+`ledger-environments` names these, and `mutation-scores` tells what the tests
+noticed of the mutants in tests/mutation. All read the files when the page is
+rendered: there is no copy that could be stale.
 """
 import json
 import math
@@ -30,19 +31,33 @@ def entries() -> tuple[list[str], list[list[str]]]:
             [*body, [f"total of {len(body)}", *map(str, total)]])
 
 
+# Heads of the columns by the records' names, in their order; the others,
+# named as they are, come last.
+HEADS = {"float64": "Oldest, 64 bits", "one_core": "Oldest, one core",
+         "newest": "Newest", "float32": "Oldest, 32 bits"}
+
+
 def records() -> list[dict]:
-    """The kept records, in the order of their names."""
-    return [json.loads(p.read_text(encoding="utf-8"))
-            for p in sorted((ledger.folder() / "records").glob("*.json"))]
+    """The kept records, each with the head of its column."""
+    order = {name: i for i, name in enumerate(HEADS)}
+    paths = sorted((ledger.folder() / "records").glob("*.json"),
+                   key=lambda p: (order.get(p.stem, len(order)), p.stem))
+    return [{"head": HEADS.get(p.stem, p.stem.replace("_", " ").capitalize()),
+             **json.loads(p.read_text(encoding="utf-8"))} for p in paths]
 
 
-def column(environment: dict) -> str:
-    """What distinguishes an environment, for the head of a column."""
-    e = environment
-    precision = e["precision"].replace("as the lectures set it", "as set")
-    return (f"JAX {e['jax']}, Python {e['python']}, {precision}, "
+def environments() -> list[tuple[str, str]]:
+    """The head of each column, and what it stands for."""
+    found = []
+    for r in records():
+        e = r["environment"]
+        device = e["device"].split(": ")
+        found.append((r["head"], (
+            f"Python {e['python']}, JAX {e['jax']}, NumPy {e['numpy']}, "
             f"{e['cores']} core{'s' * (e['cores'] > 1)}, "
-            f"{e['device'].split(':')[0].upper()}")
+            + ("no GPU" if device[0] == "cpu" else device[-1])
+            + f", precision {e['precision']}")))
+    return found
 
 
 def largest(entries: list[ledger.Entry], page: dict | None) -> str:
@@ -66,13 +81,12 @@ def deviations() -> tuple[list[str], list[list[str]]]:
     body = [[doc, *(largest(found[doc], r["pages"].get(doc)) for r in kept)]
             for doc in filter(found.get, execution.documents())
             if any(doc in r["pages"] for r in kept)]
-    return ["Lecture", *(column(r["environment"]) for r in kept)], body
+    return ["Lecture", *(r["head"] for r in kept)], body
 
 
 def scores() -> tuple[list[str], list[list[str]]]:
     """The mutation score by lecture."""
-    head = ["Lecture", "Mutants", "Noticed", "Survived", "Changed nothing",
-            "Stopped the page", "Score"]
+    head = ["Lecture", "Made", "Noticed", "Missed", "Idle", "Stopped", "Score"]
     body = []
     kept = mutants.scores()
     for doc in filter(kept.get, execution.documents()):
@@ -95,7 +109,8 @@ class Table(SphinxDirective):
             text = "Nothing is recorded yet."
             head, body = ["Lecture", "Result"], [["", text]]
         group = nodes.tgroup(cols=len(head))
-        group += [nodes.colspec(colwidth=30 if i == 0 else 14)
+        group += [nodes.colspec(colwidth=36 if i == 0 else
+                                64 // (len(head) - 1))
                   for i in range(len(head))]
         header, rest = nodes.thead(), nodes.tbody()
         header += self.row(head)
@@ -114,7 +129,7 @@ class Table(SphinxDirective):
         for i, text in enumerate(cells):
             paragraph = nodes.paragraph()
             if i == 0 and "/" in text:
-                name = text.split("/")[-1]
+                name = text.split("/")[-1].replace("_", " ")
                 paragraph += self.parse_inline(
                     f"{{doc}}`{name} </{text}>`")[0]
             else:
@@ -136,6 +151,19 @@ class Records(Table):
                "of their tolerances")
 
 
+class Environments(SphinxDirective):
+    """What the columns of the records stand for."""
+
+    def run(self):
+        items = nodes.bullet_list()
+        for head, text in environments():
+            paragraph = nodes.paragraph()
+            paragraph += nodes.strong("", head)
+            paragraph += nodes.Text(f": {text}.")
+            items += nodes.list_item("", paragraph)
+        return [items] if len(items) else []
+
+
 class Scores(Table):
     make, name_ = staticmethod(scores), "tab-mutation-scores"
     caption = "Mutants of the lectures' code, and what the tests noticed"
@@ -144,5 +172,6 @@ class Scores(Table):
 def setup(app):
     app.add_directive("ledger-entries", Entries)
     app.add_directive("ledger-records", Records)
+    app.add_directive("ledger-environments", Environments)
     app.add_directive("mutation-scores", Scores)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,6 +3,7 @@
 Nothing here needs a peer, and nothing asserts how long something takes.
 """
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import execution
 import lecture_loader
 from benchmarks import __main__ as program
-from benchmarks import cases, common, tables
+from benchmarks import book, cases, common, tables
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = tables.load()
@@ -34,6 +35,7 @@ REQUIRED = {
     "kesten": {"NumPy, 32 bits", "Numba, 64 bits, in parallel"},
     "mle": {"statsmodels GLM", "NumPy, formulas"},
     "networks": {"Keras, `fit`"},
+    "deep_asset_pricing": {"deep-macrofin"},
 }
 
 
@@ -303,3 +305,152 @@ def test_verdict_sorts_ahead_level_and_behind():
         "- B, against x: 0.80 to 3.0", "Behind", "- A, against x: 0.50")]
     assert order == sorted(order)
     assert "faster in 3" in text
+
+
+def test_headline_numbers_of_the_lecture_are_counted():
+    def entry(value, tolerance):
+        return SimpleNamespace(value=value, tolerance=tolerance)
+
+    assert tables.checked([]) == tables.checked(None) == ""
+    text = tables.checked([entry(-2.0, 1e-3), entry(0.0, 1.0),
+                           entry(10.0, 1e-6)])
+    assert "checks 3 headline numbers, to a relative tolerance of " \
+        "1e-07 to 5e-04." in text
+    assert "checks 1 headline number." in tables.checked([entry(0.0, 1.0)])
+
+
+# -- the time of the whole book ---------------------------------------------
+
+def page(seconds, cpu=2.0, compiling=1.0, peak=2**30, cells=()):
+    "What the cache records of a page."
+    return {"execution_seconds": seconds, "cpu_seconds": cpu,
+            "compile_seconds": compiling, "peak_bytes": peak,
+            "cell_seconds": list(cells)}
+
+
+def a_run(jobs, pages, **changes):
+    "A record of an execution of these pages."
+    return {"jobs": jobs, "seconds": 10.0, "date": "2026-01-01",
+            "machine": "abacus, 2 cores", "load_before": 0.0,
+            "python": "3", "jax": "1", "device": "cpu", "failed": [],
+            **book.summary(pages), **changes}
+
+
+@pytest.fixture
+def first_lines(monkeypatch):
+    monkeypatch.setattr(book, "first_line", lambda doc, line: f"x | {line}")
+
+
+def test_book_without_record(monkeypatch, tmp_path):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert "No measurement" in tables.book()
+
+
+def test_book_is_rendered_from_its_record(first_lines):
+    both = {"a/long": page(8.0, 9.0, 2.0, 3 * 2**29, [(3, 5.25), (9, 0.5)]),
+            "b/short": page(2.0, cells=[(4, 1.0)])}
+    runs = {"sequential": a_run(1, both), "parallel": a_run(
+        2, {doc: page(3.0) for doc in both}, seconds=6.4)}
+    text = tables.book({"runs": runs})
+    lines = text.splitlines()
+    assert [line for line in lines if " at a time," in line
+            or "one after another, on" in line] == [
+        "| 2 at a time, each on cores of its own | 6 s | 4 s | 2 s | 33% |",
+        "| one after another, on all cores | 10 s | 11 s | 3 s | 30% |"]
+    # pages and cells of the execution one after another, longest first
+    start = lines.index("| page | wall | processor | compiling | share "
+                        "| peak memory |")
+    assert lines[start + 2:start + 4] == [
+        "| {doc}`long </a/long>` | 8.0 s | 9.0 s | 2.0 s | 25% | 1,536 MiB |",
+        "| {doc}`short </b/short>` | 2.0 s | 2.0 s | 1.0 s | 50% | 1,024 MiB |"]
+    start = lines.index("| cell begins with | page | wall |")
+    assert lines[start + 2:start + 5] == [
+        r"| `x \| 3` | {doc}`long </a/long>` | 5.2 s |",
+        r"| `x \| 4` | {doc}`short </b/short>` | 1.0 s |",
+        r"| `x \| 9` | {doc}`long </a/long>` | 0.5 s |"]
+    assert "failed" not in text and "3 slowest cells" in text
+    assert lines[-1] == "*abacus, 2 cores, cpu, Python 3, jax 1; 2026-01-01.*"
+    # without it those of the other, and who is missing is told
+    runs = {"parallel": a_run(2, {"a/long": page(3.0)}, failed=["b/short"])}
+    text = tables.book({"runs": runs})
+    assert "2 pages at a time" in text and "one after another" not in text
+    assert "failed: {doc}`short </b/short>`." in text
+
+
+def test_summary_keeps_the_slowest_cells(first_lines):
+    cells = [(k, float(k)) for k in range(1, 30)]
+    found = book.summary({"a/b": page(9.0, cells=cells)})
+    assert [c["seconds"] for c in found["slowest_cells"]] == [
+        float(k) for k in range(29, 29 - book.SLOWEST, -1)]
+    assert found["slowest_cells"][0] == {
+        "doc": "a/b", "starts": "x | 29", "seconds": 29.0}
+    assert found["pages"]["a/b"]["peak_mib"] == 1024
+
+
+def test_first_line_of_a_cell(monkeypatch, tmp_path):
+    path = tmp_path / "p.md"
+    path.write_text(
+        "```{code-cell}\n:tags: [hide-input]\n\n# a remark\nimport jax\n"
+        "y = 1\n```\n```{code-cell}\n---\ntags: [a]\nimage:\n  alt: b\n"
+        "---\nfig, ax = f()\n```\n```{code-cell}\nimport jax\n```\n")
+    monkeypatch.setattr(execution, "source", lambda doc: path)
+    assert [book.first_line("p", k) for k in (1, 2, 8, 9, 16)] == [
+        "y = 1", "y = 1", "fig, ax = f()", "fig, ax = f()", "import jax"]
+
+
+def test_runs_are_merged_and_sure_to_be_written(monkeypatch, tmp_path,
+                                                first_lines):
+    path = tmp_path / "results" / "book.json"
+    done, written = [], []
+    pages = {"a/b": page(1.0), "c/d": None}
+
+    def execute(docs, jobs):
+        done.append((docs, jobs, execution.CACHE))
+        return [execution.Failure("c/d", "it broke")]
+
+    kept = execution.CACHE
+    monkeypatch.setattr(execution, "execute", execute)
+    monkeypatch.setattr(execution, "records", lambda docs: pages)
+    monkeypatch.setattr(execution, "notebooks", lambda: list(pages))
+    monkeypatch.setattr(execution, "cores", lambda: 7)
+    monkeypatch.setattr(execution, "environment", lambda: {
+        "python": "3", "jax": "1", "device": "cpu"})
+    monkeypatch.setattr(tables, "write_all", lambda: written.append(1))
+    monkeypatch.setattr(book.merge, "__defaults__", (path,))
+    # some pages: nothing is written
+    assert book.main(["--pages", "a/b"]) == 1
+    assert not path.exists() and not written
+    assert [(docs, jobs) for docs, jobs, _ in done] == [
+        (["a/b"], 7), (["a/b"], 1)]
+    assert kept == execution.CACHE and kept not in [d[2] for d in done]
+    with pytest.raises(SystemExit):
+        book.main(["--pages", "no/such"])
+    # one run, then the other beside it
+    assert book.main(["--sequential-only"]) == 1
+    assert list(json.loads(path.read_text())["runs"]) == ["sequential"]
+    assert book.main(["--parallel-only"]) == 1 and len(written) == 2
+    runs = json.loads(path.read_text())["runs"]
+    assert {name: run["jobs"] for name, run in runs.items()} == {
+        "sequential": 1, "parallel": 7}
+    assert runs["parallel"]["failed"] == ["c/d"]
+    assert list(runs["parallel"]["pages"]) == ["a/b"]
+
+
+def test_a_shim_that_runs_nothing_is_passed_over(monkeypatch, tmp_path):
+    def python(path, status):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\nexit {status}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    shim = python(tmp_path / "python2.0", 127)
+    assert program.python_path(None) == sys.executable
+    assert program.python_path("2.0") is None
+    there = python(tmp_path / "pyenv/versions/2.0.1/bin/python2.0", 0)
+    assert program.python_path("2.0") == there
+    Path(there).unlink()
+    assert program.python_path("2.0") is None
+    python(Path(shim), 0)
+    assert program.python_path("2.0") == shim

@@ -7,6 +7,7 @@ import re
 import pytest
 
 import execution
+import execution_statistics
 import lecture_loader
 import ledger
 import notebook_builder
@@ -126,6 +127,12 @@ def test_precision_is_overridden(tmp_path, monkeypatch):
             assert jax.numpy.zeros(()).dtype == "float64"
 
 
+def test_page_that_does_not_end_is_told():
+    result = ledger.child(DOCS[0], None, None, limit=0.01)
+    assert result == {"numbers": {}, "stopped": "not done after 0.01 s"}
+    assert ledger.worst(DOCS[0], result) == math.inf
+
+
 # -- records and tables -----------------------------------------------------
 
 def test_records_are_kept_by_environment(tmp_path):
@@ -162,7 +169,10 @@ def test_tables_are_those_of_the_files():
     assert [row[0] for row in body[:-1]] == [d for d in DOCS if d in LEDGER]
     head, body = proof_tables.deviations()
     kept = proof_tables.records()
-    assert len(head) == 1 + len(kept)
+    named = proof_tables.environments()
+    assert head[1:] == [h for h, _ in named] and len(set(head)) == len(head)
+    for (_, text), record in zip(named, kept, strict=True):
+        assert f"JAX {record['environment']['jax']}," in text
     for row in body:
         for cell, record in zip(row[1:], kept, strict=True):
             assert cell == proof_tables.largest(
@@ -174,6 +184,26 @@ def test_records_name_numbers_of_the_ledger():
         for doc, page in record["pages"].items():
             names = [e.name for e in LEDGER[doc]]
             assert "stopped" in page or list(page["numbers"]) == names, doc
+
+
+def test_status_page_counts_headline_numbers(tmp_path, monkeypatch):
+    def write(name, date, precision, **pages):
+        (tmp_path / "records" / f"{name}.json").write_text(json.dumps({
+            "date": date, "environment": {"precision": precision},
+            "pages": {f"p/{k}": v for k, v in pages.items()}}))
+
+    (tmp_path / "records").mkdir()
+    done, stopped = {"numbers": {}}, {"numbers": {}, "stopped": "why"}
+    write("a32", "2026-01-02", "float32", a=done, b=stopped, c=done)
+    write("own", "2026-01-02", "as the lectures set it", a=done)
+    write("z64", "2026-01-01", "float64", a=done, b=done)
+    monkeypatch.setattr(ledger, "folder", lambda: tmp_path)
+    assert execution_statistics.recomputed() == {
+        "p/a": "own", "p/b": "z64", "p/c": "a32"}
+    monkeypatch.setattr(ledger, "read", lambda: {
+        "p/a": [entry()] * 3, "p/d": [entry()], "p/e": []})
+    assert execution_statistics.headline_numbers() == {
+        "p/a": "3 (own)", "p/d": "1"}
 
 
 # -- the notebook's last cell -----------------------------------------------

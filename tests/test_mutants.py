@@ -85,7 +85,8 @@ def test_choice_is_that_of_the_seed_and_varied(page):
 @pytest.mark.parametrize("test, state", [
     ("assert lecture.f(2) == 4", "noticed"), ("assert lecture.f(2) > 0",
                                               "survived"),
-    ("assert lecture.f(2) == 6", "stopped")])
+    ("assert lecture.f(2) == 6", "stopped"),
+    ("while lecture.f(2) == 6: pass", "endless")])
 def test_states_of_a_run(tmp_path, monkeypatch, test, state):
     "A doubled number is noticed, or not; a page that stops is told apart."
     root, lectures = tmp_path / "book", tmp_path / "book" / "lectures" / "part"
@@ -111,7 +112,11 @@ def test_states_of_a_run(tmp_path, monkeypatch, test, state):
     start = text.index(b"x + x")
     change = (mutants.Mutant(1, 1, "sign", "f", "x + x", "x + x + x"),
               start, start + 5, b"(x + x + x)")
-    result = mutants.run("part/a", change, 60, root)
+    limit = 10 if state == "endless" else 60
+    result = mutants.run("part/a", change, limit, root)
+    if state == "endless":
+        assert result["by"] == "not done after 10 s of processor time"
+        state = "noticed"
     assert result["state"] == state
     assert execution.source("part/a").read_bytes() == text
 

@@ -7,12 +7,14 @@ TITLE = "Income fluctuation by endogenous grid points"
 LECTURE = "dynamic_programming/ifp_egm"
 GROUP = "book"
 STEPS = 20
-WHY = ("About two thirds of a step in JAX go into finding the segments of the "
-       "interpolation, a binary search for each query. Numba's loop walks "
-       "along knots and queries, which both rise, and NumPy's `interp` starts "
-       "each search from the last. The library of NumPy's matrix products "
-       "runs on one thread here, since its threads and Numba's would get in "
-       "each other's way.")
+WHY = ("More than half of a step in JAX goes into finding the segments of the "
+       "interpolation, a binary search for each query: without it the step "
+       "takes some 40 per cent of the time. To sort, to compare all pairs or "
+       "to unroll the search takes as long or longer. Numba's loop walks along "
+       "knots and queries, which both rise, and NumPy's `interp` starts each "
+       "search from the last. The library of NumPy's matrix products runs on "
+       "one thread here, since its threads and Numba's would get in each "
+       "other's way.")
 # read before NumPy starts; set by `python -m benchmarks`
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 

@@ -181,6 +181,14 @@ def test_collocation_of_closed_forms(lecture):
     np.testing.assert_allclose(e.price, 9.5238, atol=5e-5)
 
 
+def test_collocation_is_linear_at_the_lower_end(lecture):
+    "In log η; the slope there is the model's, not imposed."
+    c = lecture.spectral
+    slope = c.D @ c.z
+    np.testing.assert_allclose((c.D @ slope)[0], 0, atol=1e-7)
+    assert slope[0, 0] < -0.1           # the poor expert consumes much
+
+
 def test_differentiation_matrix(lecture):
     x, D = lecture.chebyshev(30, -2, 1)
     np.testing.assert_allclose(D @ np.exp(x), np.exp(x), rtol=1e-9)
@@ -216,6 +224,20 @@ def test_network_against_collocation(lecture):
 def test_residuals_held_out(lecture):
     assert lecture.rms_fresh < 5e-6
     assert lecture.rms_fresh < 2 * lecture.rms_train
+
+
+def test_closing_table(lecture):
+    "Ratios, interest rate, premium and residual of the three economies."
+    closing = {k: np.array(v) for k, v in lecture.closing.items()}
+    assert list(closing) == ["complete markets", "limited, log utility",
+                             "limited, γ = 5"]
+    for row in closing.values():
+        assert np.all(row > 0) and row[0] < 1e-5
+        assert row[1:3].max() < 2e-4 and row[3] < 5e-6
+    # the closed forms that stand in the table
+    assert lecture.exact_complete["r"] == pytest.approx(0.1125, abs=1e-12)
+    assert lecture.exact_complete["premium"] == pytest.approx(0.0125,
+                                                              abs=1e-12)
 
 
 def test_second_stage_matters(lecture):

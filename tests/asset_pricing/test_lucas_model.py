@@ -149,6 +149,43 @@ def test_accuracy_of_collocation_grows_with_its_size(lecture):
                                chebyshev.chebval(z, f.c), rtol=1e-12)
 
 
+def test_collocation_is_exact_at_the_roots(lecture):
+    "There, and not between them, five polynomials leave no residual."
+    model, K = lecture.fine, 5
+    f = lecture.solve_chebyshev(model, K)
+
+    def residual(z):
+        x = np.asarray(f.X) * z
+        x_next = model.α * x[:, None] + model.σ * np.asarray(model.ε)
+        expected = np.asarray(f(x_next)) @ np.asarray(model.w)
+        return np.asarray(f(x)) - lecture.h(x, model) - model.β * expected
+
+    roots = chebyshev.chebroots([0] * K + [1])
+    assert np.abs(residual(roots)).max() < 1e-11
+    assert np.abs(residual((roots[1:] + roots[:-1]) / 2)).min() > 1e-8
+
+
+def test_matrix_has_the_means_of_the_clipped_state(lecture):
+    "Interpolation is exact for the identity, the ends included."
+    model = lecture.model
+    x = np.asarray(model.x)
+    x_next = np.clip(model.α * x[:, None] + model.σ * np.asarray(model.ε),
+                     x[0], x[-1])
+    np.testing.assert_allclose(lecture.transition_matrix(model) @ x,
+                               x_next @ np.asarray(model.w), atol=1e-13)
+
+
+def halve(f, target):
+    return (f + target) / 2
+
+
+def test_iteration_waits_for_the_slowest_state(lecture):
+    "One entry is at rest from the start, the other halves its distance."
+    s = lecture.iterate(halve, jnp.zeros(2), jnp.array([0.0, 1.0]), 1e-9, 99)
+    np.testing.assert_allclose(s.f, [0, 1], atol=2e-9)
+    assert s.status == lecture.CONVERGED and s.iterations == 30
+
+
 def test_matrix_is_stochastic(lecture):
     for model in (lecture.model, lecture.rough):
         M = np.asarray(lecture.transition_matrix(model))

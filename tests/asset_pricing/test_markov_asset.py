@@ -605,6 +605,16 @@ def test_value_with_gaussian_growth(lecture):
         39.5198, abs=1e-4)
 
 
+def test_origin_is_that_of_a_dense_solution(lecture):
+    for method in ("tauchen", "rouwenhorst"):
+        A = np.asarray(lecture.K_by_broadcasting(lecture.create_growth_model(
+            n=15, method=method), np))
+        v = np.linalg.solve(np.eye(15) - A, A.sum(axis=1))
+        assert lecture.origin[method, "base"][2] == pytest.approx(v[7],
+                                                                  rel=1e-8)
+    assert np.isnan(lecture.origin["tauchen", "volatility"][0])
+
+
 def test_five_tauchen_nodes_have_no_prices(lecture):
     A = lecture.sv_factors(lecture.create_sv_model(shape=(5, 5, 5)))
     found = lecture.solve_by_doubling(A)

@@ -322,6 +322,13 @@ def test_bold_search_searches(lecture):
             < losses(lecture, lecture.timid.θ)[0] - 5e-4)
 
 
+def test_searches_ask_for_the_decrease_that_the_text_states(lecture,
+                                                           monkeypatch):
+    monkeypatch.setattr(lecture, "armijo", lambda *a: a)
+    θ, _, _, first, growth, _, c = lecture.search(1.0, 2.0)
+    assert θ is lecture.θ_init and (first, growth, c) == (1.0, 2.0, 1e-3)
+
+
 def test_armijo_condition(lecture):
     "Accepted steps satisfy the condition, and twice the step does not."
     with jax.enable_x64(True):
@@ -426,7 +433,14 @@ def test_strategies(lecture):
         θ = lecture.tuned[name]
         assert losses(lecture, θ)[1] == pytest.approx(value, abs=5e-4)
         change, se = lecture.paired(θ, lecture.θ_adam, lecture.validation)
-        assert change > -se
+        assert change > -0.5 * se
+    # worse in the sample that chose nothing, and farther from f
+    chosen = lecture.tuned[lecture.winner]
+    assert lecture.paired(chosen, lecture.θ_adam, lecture.test)[0] > 0
+    x, f = lecture.training.x, np.asarray(lecture.training.f)
+    far, near = (np.mean((np.asarray(lecture.network(θ, x)) - f)**2)
+                 for θ in (chosen, lecture.θ_adam))
+    assert far > near
 
 
 def test_schedule(lecture):

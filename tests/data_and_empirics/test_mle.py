@@ -247,6 +247,16 @@ def test_direction(lecture):
     assert G @ d > 0 and jnp.isinf(decrement)
 
 
+def test_indefinite_information_is_shifted_to_a_hundredth(lecture):
+    "In units in which its diagonal is one, the least eigenvalue is 0.01."
+    scale, G = np.array([1.0, 3.0]), np.array([1.0, -2.0])
+    A = np.array([[1.0, 2.0], [2.0, 1.0]])              # eigenvalues -1, 3
+    d, _ = lecture.uphill(jnp.asarray(G * scale),
+                          jnp.asarray(A * np.outer(scale, scale)))
+    np.testing.assert_allclose(
+        d, np.linalg.solve(A + 1.01 * np.eye(2), G) / scale, rtol=1e-10)
+
+
 def bimodal(θ, x, y):
     "A log-likelihood that is convex between its two maxima."
     return -((x @ θ)**2 - y)**2

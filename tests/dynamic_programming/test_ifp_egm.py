@@ -342,6 +342,19 @@ def test_vfi_approaches_the_solution(lecture):
     assert gap.mean() <= 1e-3 and gap.max() <= 2e-2
 
 
+def test_bound_of_one_sweep_by_hand(lecture):
+    "After a change δ the value moves by at most δ β / (1 - β) more."
+    m = lecture.create_ifp(income=lecture.seven, n_s=50)
+    x = jnp.asarray(m.s_grid) + 0.05
+    c = lecture.consumption(x, lecture.perfect_foresight(m), m)
+    v = np.asarray(c)**(1 - m.γ) / (1 - m.γ) / (1 - m.β)
+    δ = np.asarray(lecture.bellman(jnp.asarray(v), m, x)[0]) - v
+    _, sweeps, bound = lecture.solve_by_vfi(m, x, jnp.asarray(c), max_iter=1)
+    assert sweeps == 1
+    assert bound == pytest.approx(
+        (δ.max() - δ.min()) / 2 * m.β / (1 - m.β), rel=1e-10)
+
+
 def test_operator_of_time_iteration_has_the_same_fixed_point(lecture):
     m = lecture.create_ifp(income=lecture.seven, n_s=100)
     x = np.asarray(m.s_grid) + 0.05

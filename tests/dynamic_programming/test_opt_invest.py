@@ -393,6 +393,25 @@ def test_numpy_peer_and_timed_runs(lecture):
     assert lecture.rows["VFI, plain rule"][0] > lecture.rows["VFI"][0]
 
 
+def test_plain_iteration_waits_for_the_slowest_state(lecture):
+    "v <- v / 2 + (0, 1) is at rest in its first entry from the start."
+    v, change, sweeps = lecture.fixed_point(
+        lambda v: v / 2 + np.array([0.0, 1.0]), np.zeros(2), 1e-9)
+    np.testing.assert_allclose(v, [0, 2], atol=2e-9)
+    assert change <= 1e-9 and sweeps == 31
+
+
+def test_numpy_peer_takes_the_same_steps(lecture):
+    "Also where thresholds do not increase and all choices are compared."
+    concave = []
+    for steps in range(1, 7):
+        v = lecture.opi_numpy(lecture.model, 20, 0.0, steps)
+        ours = lecture.solve(lecture.model, lecture.opi, 20, 1e-30, steps).v
+        np.testing.assert_allclose(v, ours, rtol=1e-12, atol=1e-9)
+        concave.append(lecture.certificate(ours, lecture.model) > 0)
+    assert any(concave) and not all(concave)
+
+
 def test_extreme_costs(lecture):
     assert lecture.free.converged and lecture.frozen.converged
     σ = np.asarray(lecture.free.σ)

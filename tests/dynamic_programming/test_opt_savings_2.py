@@ -328,6 +328,11 @@ def test_small_case_agrees_with_discretedp(lecture):
         assert s.σ.sum() == 3046
 
 
+def test_dense_system_has_the_values_of_the_best_policy(lecture):
+    np.testing.assert_allclose(
+        lecture.dense, np.asarray(lecture.exact_small.v).ravel(), rtol=1e-10)
+
+
 def test_certain_income_with_β_R_of_one(lecture):
     model = lecture.create_savings_model(β=0.95, R=1 / 0.95, n_w=60)
     model = model._replace(y_grid=jnp.ones(1), Q=jnp.ones((1, 1)))

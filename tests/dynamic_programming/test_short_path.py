@@ -429,6 +429,19 @@ def test_map(lecture):
     assert J[-1, -1] == 0 and np.isfinite(J[0, 0])
 
 
+def test_firm_ground_is_in_both_corners_alone(lecture):
+    C = np.asarray(lecture.random_map(20, seed=1).C)
+    i, j = np.nonzero(C == 1)
+    assert i.size == 32 and ((i < 4) & (j < 4) | (i > 15) & (j > 15)).all()
+
+
+def test_on_a_flat_map_each_cell_improves_once(lecture):
+    "Cells are reached in the order of their distances, and then final."
+    C, J_0 = jnp.ones((6, 8)), jnp.full((6, 8), jnp.inf).at[0, 0].set(0.0)
+    for sweeps, cells in ((1, 2), (2, 5), (12, 47), (20, 47)):
+        assert lecture.useful_updates(lecture.T_map, C, J_0, sweeps) == cells
+
+
 def test_flat_map_is_city_blocks(lecture):
     J_0 = jnp.full((7, 9), jnp.inf).at[2, 5].set(0.0)
     s = lecture.solve(lecture.T_map, jnp.full((7, 9), 2.0), J_0)

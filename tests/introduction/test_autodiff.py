@@ -373,6 +373,17 @@ def test_start_at_the_minimum(lecture):
     assert all(jnp.isfinite(z).all() for z in jax.tree.leaves(state))
 
 
+def test_steps_lower_the_loss_sufficiently(lecture):
+    "On p² from 1 a step λ lowers the loss enough if λ <= 1 - 1e-4."
+    def bowl(p):
+        return jnp.sum(p**2)
+
+    for λ, taken in ((0.9998, 0.9998), (0.99995, 0.99995 / 2), (1.5, 0.75)):
+        state = lecture.set_out(bowl, jnp.ones(1), (), λ)
+        p = lecture.bb_step(bowl, state, ()).p
+        np.testing.assert_allclose(p, 1 - 2 * taken, atol=1e-12)
+
+
 def test_beyond_quadratics(lecture):
     "Negative curvature on the way, and no minimum at all."
     def double_well(p):

@@ -537,6 +537,7 @@ def test_root_finders_agree(lecture):
         assert abs(excess) <= 1e-6 and abs(K - lecture.eq.K) <= 1e-6
     n = {name: int(row[1][1][2]) for name, row in lecture.rows.items()}
     assert n["Illinois"] < n["bisection"] < n["damping, λ = 0.99"] / 10
+    assert n["Illinois"] <= 8       # it converges faster than linearly
     assert n["damping, λ = 0.99"] > 10 * n["damping, λ = 0.90"] > 90
     assert lecture.rows[f"damping, λ = {lecture.best:.2f}"][0][1][2] <= 5
     assert abs(lecture.best - lecture.G_K / (lecture.G_K - 1)) <= 1e-12

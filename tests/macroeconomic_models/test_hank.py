@@ -153,6 +153,15 @@ def test_euler_equation_and_the_limit(lecture):
         np.testing.assert_allclose(own, y, rtol=0, atol=1e-10)
 
 
+def test_first_guess_is_the_envelope_of_hand_to_mouth(lecture, small):
+    m = small.model
+    warm = lecture.first_guess(small.ss.x, m)
+    c = np.asarray(lecture.hand_to_mouth(small.ss.x, m))
+    np.testing.assert_allclose(np.asarray(warm.V) * c**2 / (1 + R), 1,
+                               rtol=1e-10)
+    assert np.sum(warm.D) == pytest.approx(1, abs=1e-12)
+
+
 def test_derivatives_of_the_calibration(lecture, small):
     "Exact tangents of two fixed points against differences."
     m = small.model
@@ -354,6 +363,11 @@ def test_forward_guidance_from_the_matrix_of_responses(lecture):
     h = lecture.respond(lecture.system, lecture.J, news, lecture.model)
     assert lecture.effects["HANK"][7] == pytest.approx(
         100 * float(h.U.Y[0]), abs=1e-10)
+    # both fall below zero; that of HANK later, and by less
+    hank, rep = (lecture.effects[k] for k in ("HANK", "representative"))
+    assert np.all(hank[:11] > rep[:11]) and hank[0] > 0
+    assert 0 > hank.min() > 0.8 * rep.min()
+    assert np.argmax(hank < 0) > np.argmax(rep < 0) > 0
 
 
 @pytest.mark.parametrize("kwargs, name", [

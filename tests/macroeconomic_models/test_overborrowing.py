@@ -371,6 +371,36 @@ def test_no_externality_without_price_in_a_binding_limit(lecture):
                              - lecture.market.b_next)).max() > 0.1
 
 
+@pytest.mark.parametrize("options", [
+    {}, {"κ": 0.6}, {"κ": 0.9, "b_min": -1.2}, {"η": 0.8}])
+def test_limit_binds_where_some_consumption_solves_it(lecture, options):
+    "All consumption levels are tried, on a fine grid."
+    m = lecture.create_economy(**options)
+    finite = np.isfinite(np.asarray(lecture.collateral_limit(m).b))
+    m = jax.tree.map(np.asarray, m)
+    funds = (1 + m.r) * m.b_grid + (1 + m.κ) * m.y_t
+    c = np.geomspace(1e-4, 1e4, 40_001)
+    for y in range(len(m.y_t)):
+        k = m.κ * (1 - m.ω) / m.ω * m.y_n[y, 0]**-m.η
+        most = np.max(c - k * c**(1 + m.η))
+        clear = np.abs(funds[y] - most) > 1e-6 * most
+        np.testing.assert_array_equal(finite[y, clear],
+                                      funds[y, clear] < most)
+
+
+def test_tables_count_the_tail_below_a_hundredth(lecture):
+    "With 1.05% of the mass at the lowest point, that is the quantile."
+    mass = 0.9895 * np.asarray(lecture.laws[0].mass)
+    for added in (0.0105, 0.0095):
+        moved = mass.copy()
+        moved[0, 0] += added
+        found = lecture.describe(lecture.market, moved, lecture.model,
+                                 lecture.threshold)
+        lowest = np.asarray(lecture.model.b_grid)[0]
+        assert (found["1 % quantile"] == lowest) == (added > 0.01)
+        assert found["1 % quantile"] <= found["5 % quantile"]
+
+
 def test_finer_grid(lecture):
     m = lecture.create_economy(n_b=1599)
     limit = lecture.collateral_limit(m)

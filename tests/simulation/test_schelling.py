@@ -286,6 +286,9 @@ def test_cap_is_reported(lecture):
     assert outcome.unhappy == np.sum(tree_counts(outcome.x, z, 10) > 6) > 0
     numbers = np.asarray(x, float), np.asarray(z)
     assert lecture.settle_numba(0, *numbers, 10, 6, 1)[-1] == lecture.CAPPED
+    # one pass is enough to see that all are at rest
+    _, passes, moves, status = lecture.settle_numba(0, *numbers, 10, 10, 1)
+    assert (passes, moves, status) == (1, 0, lecture.AT_REST)
     rng = np.random.default_rng(0)
     few = numbers[0][::5], numbers[1][::5]
     assert lecture.settle_numpy(rng, *few, max_passes=1)[-1] == lecture.CAPPED

@@ -64,6 +64,26 @@ def test_execution_statistics_have_one_row_a_notebook(pages):
     assert all(int(r[4]) > 30 for r in rows)
 
 
+def test_landing_page_shows_every_lecture(pages):
+    "A card each: figure, title that links, question, running time."
+    lectures = [d for d in execution.notebooks()
+                if not d.startswith("other/")]
+    cards = pages[f"{DOCS[0]}.html"].select("ul.gallery > li")
+    assert [c.a["href"] for c in cards] == [f"{d}.html" for d in lectures]
+    for card, doc in zip(cards, lectures, strict=True):
+        page = pages[f"{doc}.html"]
+        shown = Path(card.img["src"]).name
+        assert shown in [Path(i["src"]).name for i in page.select("figure img")]
+        assert len(card.img["alt"]) > 20 and card.img["loading"] == "lazy"
+        title, question, seconds = (p.get_text() for p in card.select("p"))
+        assert title in page.h1.get_text()
+        assert question.endswith("?")
+        assert re.fullmatch(r"\d+ s on .+", seconds)
+        box = page.select_one("div.admonition.tip").get_text()
+        assert f"Question: {question}" in box
+        assert f"Running time: {seconds}, with" in box
+
+
 def test_no_lecture_is_over_its_budget():
     assert execution.over_budget(execution.notebooks()) == []
 
