@@ -232,8 +232,8 @@ def test_residuals_on_simulated_states(lecture):
                             jax.random.key(31), 0.05, 100, 20)
     R = np.asarray(path.found.residual)
     assert np.median(np.abs(R)) < 3e-4
-    # measured 4.7e-4; some 6e-4 with other shocks, poor households the most
-    assert np.sqrt(np.mean(R**2)) < 8e-4
+    # poor households carry much of it, as the page shows
+    assert np.sqrt(np.mean(R**2)) < 6e-4
 
 
 def test_training_reports(lecture):
@@ -243,9 +243,26 @@ def test_training_reports(lecture):
     assert lecture.stages[0].path[0] > 5 * lecture.stages[0].path[-1]
 
 
+def test_averaged_steps_reach_what_single_batches_do_not(lecture):
+    "From where the second stage ended, a third and fourth of the error gone."
+    before = np.asarray(lecture.residuals_at(
+        lecture.stages[1].θ, lecture.fresh, lecture.economy))
+    after = np.asarray(lecture.residuals_at(
+        lecture.θ, lecture.fresh, lecture.economy))
+    assert lecture.rms(after) < 0.7 * lecture.rms(before)
+
+
+def test_newton_step_solves_the_damped_equations(lecture):
+    rng = np.random.default_rng(3)
+    J, g = rng.normal(size=(40, 7)), rng.normal(size=7)
+    A = J.T @ J
+    x = lecture.newton_step(A, g, 0.3)
+    np.testing.assert_allclose(A @ x + 0.3 * np.diag(A) * x, g, atol=1e-8)
+
+
 def test_equal_endowments_against_collocation(lecture):
     assert lecture.pair.error < 1e-10
-    for name, bound in (("c", 1e-3), ("q", 1.6e-3), ("r", 1e-3)):
+    for name, bound in (("c", 1e-3), ("q", 1e-3), ("r", 1e-3)):
         assert np.max(np.abs(lecture.errors[name])) < bound, name
     nets = lecture.nets
     np.testing.assert_allclose(nets.c, nets.c[:, :1] * np.ones(10), rtol=1e-10)
