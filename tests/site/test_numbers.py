@@ -10,6 +10,12 @@ import re
 
 import numpy as np
 import pytest
+from nbformat.v4 import (
+    new_code_cell,
+    new_markdown_cell,
+    new_notebook,
+    new_output,
+)
 
 import execution
 import lecture_loader
@@ -84,8 +90,6 @@ def test_numbers_in_the_text(doc):
 
 
 def test_a_number_that_moved_is_found():
-    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-    from nbformat.v4 import new_output
     text = new_markdown_cell("It is 0.137, or 13.7 per cent, of 4,000.")
     code = new_code_cell("n = 4_000", outputs=[
         new_output("stream", text="share 0.1368")])
