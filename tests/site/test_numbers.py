@@ -25,8 +25,33 @@ PRINTED = re.compile(r"\d[\d,_]*\.?\d*(?:e[+-]?\d+)?")
 UNITS = (1, 1e-2, 1e2, 1e-3, 1e3, 1e-6, 1e6)
 SMALL = 12      # counts up to a dozen are words in figures
 
-# Stated in the text and printed nowhere, with the place where it comes from.
+# Stated in the text and printed nowhere: derived there, or from elsewhere.
 ELSEWHERE = {
+    "introduction/about": {"4.0"},                      # a licence
+    "introduction/jax_intro": {"48000", "4.5"},         # 8 · 6000; 20 / √20
+    "introduction/autodiff": {"10.7", "1.69"},          # of formula; of figure
+    "introduction/newtons_method": {"3.3"},             # (2 + 2/3) 5000³
+    "introduction/scaling_out": {"8476", "3.3"},        # a port; a data sheet
+    "simulation/inventory_dynamics": {"1.36", "1.95",   # Kolmogorov's law
+                                      "499"},           # last of 500 dates
+    "simulation/kesten_processes": {"23"},              # bits of a float
+    "simulation/schelling": {"73.7", "65.5", "65.1", "60.6", "69.7", "63.0",
+                             "61.0"},                   # data of a study
+    "asset_pricing/lucas_model": {"270", "49"},         # log; β / (1 - β)
+    "asset_pricing/markov_asset": {"625"},              # 15 625, in thousands
+    "asset_pricing/deep_asset_pricing": {"0.03125",     # γ² σ² / 2
+                                         "122"},        # weights, counted
+    "dynamic_programming/opt_savings_1": {"17", "49", "4.9"},   # β / (1 - β)
+    "dynamic_programming/opt_savings_2": {"60"},        # of formula
+    "dynamic_programming/short_path": {"286"},          # edges of a file
+    "dynamic_programming/opt_invest": {"0.89",          # β ρ
+                                       "6.6", "2260"},  # of figures
+    "dynamic_programming/inventory_ssd": {"410"},       # 41 · 10
+    "dynamic_programming/ifp_egm": {"0.9999", "45"},    # β R; degrees
+    "macroeconomic_models/aiyagari": {"2.7"},           # of formula
+    "data_and_empirics/mle": {"99.9", "16.3"},          # a table of χ²
+    "data_and_empirics/keras": {"154", "495"},          # 2000 / 13; 12 over 4
+    "data_and_empirics/jax_nn": {"110"},                # 10 · 11
 }
 
 
