@@ -106,15 +106,15 @@ def contents() -> dict:
     return yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 
 
-def parts() -> dict[str, list[str]]:
-    """The pages of each part, by its caption, in order, as `part/slug`."""
-    return {part["caption"]: [chapter["file"] for chapter in part["chapters"]]
-            for part in contents().get("parts", [])}
+def parts() -> list[tuple[str, list[str]]]:
+    """Caption and pages of each part, in order, as `part/slug`."""
+    return [(part.get("caption", ""), [c["file"] for c in part["chapters"]])
+            for part in contents().get("parts", [])]
 
 
 def documents() -> list[str]:
     """The pages of the table of contents, in order."""
-    return [contents()["root"], *(d for docs in parts().values() for d in docs)]
+    return [contents()["root"], *(d for _, docs in parts() for d in docs)]
 
 
 def notebooks() -> list[str]:

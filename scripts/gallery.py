@@ -104,7 +104,7 @@ def gallery(app, fromdoc: str) -> list[nodes.Node]:
     documents = {d: t for d, t in documents.items() if question(t)}
     records = execution.records(list(documents))
     out = []
-    for part, docs in execution.parts().items():
+    for part, docs in execution.parts():
         cards = [card(app, fromdoc, doc, documents[doc], records[doc])
                  for doc in docs if doc in documents]
         if cards:

@@ -85,6 +85,16 @@ def test_numba_sweeps_agree_with_numpy(lecture):
     np.testing.assert_allclose(lecture.T_numba_monotone(v), exact, atol=1e-11)
 
 
+def test_monotone_search_at_another_risk_aversion(lecture):
+    "At γ = 2 a product by 1 - γ is a quotient."
+    w, y, γ, R = np.linspace(0.1, 3, 40), np.array([0.5, 1.5]), 3.0, 1.02
+    E = np.log(w) + np.array([[0.0], [0.3]])
+    c = R * w[:, None, None] + y[:, None] - w
+    u = np.where(c > 0, np.maximum(c, 1e-9)**(1 - γ) / (1 - γ), -np.inf)
+    np.testing.assert_allclose(lecture.numba_monotone(E, R, γ, w, y),
+                               np.max(u + E, axis=2), rtol=1e-12)
+
+
 def test_income_process(lecture):
     model = lecture.model
     np.testing.assert_allclose(model.Q.sum(axis=1), 1, atol=1e-12)
