@@ -128,10 +128,14 @@ def test_markets_clear(fresh):
         f.saving.mean(1), w + f.r * s.a.mean(1) - f.c.mean(1), atol=1e-12)
 
 
-def test_residuals_against_finite_differences(lecture, fresh):
-    "The three blocks once more in NumPy, derivatives by differences."
+@pytest.mark.parametrize("σ", [SIGMA, 10 * SIGMA])
+def test_residuals_against_finite_differences(lecture, fresh, σ):
+    """The three blocks once more in NumPy, derivatives by differences.
+
+    With ten times the volatility second derivatives count a hundredfold.
+    """
     states, found = fresh
-    m = lecture.economy
+    m = lecture.create_economy(σ=σ)
     for j in (3, 17, 40):
         z, K, a, h = (x[j] for x in states)
         if a.min() < 0.05:
@@ -152,19 +156,19 @@ def test_residuals_against_finite_differences(lecture, fresh):
         ε = 1e-3
         fz = (cq(z + ε, K, a) - cq(z - ε, K, a)) / (2 * ε)
         fzz = (cq(z + ε, K, a) - 2 * f + cq(z - ε, K, a)) / ε**2
-        μ_z = z * (-THETA * np.log(z) + SIGMA**2 / 2)
+        μ_z = z * (-THETA * np.log(z) + σ**2 / 2)
         growth = np.log(q) / PHI - DELTA
 
         def along(dz, dK, da, t=1e-4, z=z, K=K, a=a, cq=cq):
             return (cq(z + t * dz, K + t * dK, a + t * da)
                     - cq(z - t * dz, K - t * dK, a - t * da)) / (2 * t)
 
-        D0 = along(μ_z, growth * K, income - c) + (SIGMA * z)**2 / 2 * fzz
+        D0 = along(μ_z, growth * K, income - c) + (σ * z)**2 / 2 * fzz
         Da = along(0, 0, a)
         flips = np.array([cq(z, K, a, np.abs(np.eye(10)[k] - h))
                           for k in range(10)])
         J = flips[:, -1] / q - 1
-        s_q = SIGMA * z * fz[-1] / q
+        s_q = σ * z * fz[-1] / q
         x = q * K / (q * K - a.mean())
 
         def excess(r, q=q, K=K, y=y, D0=D0, Da=Da, J=J, s_q=s_q, x=x,
@@ -182,7 +186,7 @@ def test_residuals_against_finite_differences(lecture, fresh):
             ours.premium[0], x * s_q**2 + LAM * np.sum(J - J / (1 + x * J)),
             atol=1e-7)
         D = D0 + r * Da
-        R = (RHO - r + D[:-1] / c - (SIGMA * z * fz[:-1] / c)**2
+        R = (RHO - r + D[:-1] / c - (σ * z * fz[:-1] / c)**2
              - LAM * (c / flips[:, :-1] - 1).sum(0))
         np.testing.assert_allclose(ours.euler[0], R, atol=5e-5)
 
@@ -241,6 +245,14 @@ def test_training_reports(lecture):
         assert np.isfinite(stage.path).all()
         assert stage.rejected <= 2
     assert lecture.stages[0].path[0] > 5 * lecture.stages[0].path[-1]
+    assert lecture.fit_equal.rejected == 0
+
+
+def test_averaged_steps_that_diverge_are_not_taken(lecture):
+    spoiled = lecture.averaged_steps(
+        lecture.θ, lecture.economy, lecture.domain, jax.random.key(3), 9,
+        n=100, fill=4, rate=30.0)
+    assert spoiled.rejected == 9 and spoiled.θ is lecture.θ
 
 
 def test_averaged_steps_reach_what_single_batches_do_not(lecture):

@@ -37,12 +37,13 @@ ELSEWHERE = {
     "simulation/kesten_processes": {"23"},              # bits of a float
     "simulation/schelling": {"73.7", "65.5", "65.1", "60.6", "69.7", "63.0",
                              "61.0"},                   # data of a study
-    "asset_pricing/lucas_model": {"270", "49"},         # log; β / (1 - β)
+    "asset_pricing/lucas_model": {"270", "49",          # log; β / (1 - β)
+                                  "33"},                # of figure
     "asset_pricing/markov_asset": {"625"},              # 15 625, in thousands
     "asset_pricing/deep_asset_pricing": {"0.03125",     # γ² σ² / 2
                                          "122"},        # weights, counted
     "dynamic_programming/opt_savings_1": {"17", "49", "4.9"},   # β / (1 - β)
-    "dynamic_programming/opt_savings_2": {"60"},        # of formula
+    "dynamic_programming/opt_savings_2": {"34", "60"},  # of formulas
     "dynamic_programming/short_path": {"286"},          # edges of a file
     "dynamic_programming/opt_invest": {"0.89",          # β ρ
                                        "6.6", "2260"},  # of figures
@@ -75,8 +76,7 @@ def printed(cell) -> str:
     texts = [cell.source]
     for output in cell.get("outputs", []):
         texts.append(output.get("text", ""))
-        texts += [text for kind, text in output.get("data", {}).items()
-                  if kind.startswith("text/")]
+        texts.append(output.get("data", {}).get("text/plain", ""))
     return "\n".join(texts)
 
 
