@@ -8,8 +8,10 @@ LECTURE = "data_and_empirics/mle"
 GROUP = "book"
 PACKAGES = ("statsmodels",)
 WHY = ("NumPy runs the same Newton steps with derivatives that somebody worked "
-       "out. The work is products of long matrices with three columns, which "
-       "its library does better than XLA; the price is a formula for each "
+       "out. Yet the same formulas in JAX take nine tenths of the time of "
+       "automatic differentiation: two thirds of an evaluation go into the "
+       "Hessian matrix, a product of long matrices with three columns, which "
+       "NumPy's library does faster than XLA. The price is a formula for each "
        "model, where the lecture needs the likelihood alone.")
 
 
