@@ -571,6 +571,16 @@ def test_routes_agree(lecture):
     assert total["nested, warm start"] < total["nested, from zero"]
 
 
+def test_one_value_iteration_leaves_entry_worth_nothing(lecture):
+    p, n = lecture.timed["value iteration once"][1]
+    s = lecture.value_iteration(lecture.zeros, lecture.x_grid, lecture.model,
+                                1e-8, 10_000)
+    x = lecture.log_φ - np.log(lecture.φ_0 * lecture.p_star / p)
+    u = np.interp(x, lecture.x_grid, np.asarray(s.u))
+    assert n == int(s.iterations)
+    assert abs(lecture.entry_on_grid(u, x, p)) <= 1e-6 * lecture.model.c_e
+
+
 def test_exit_rate_by_age(lecture):
     assert abs(lecture.alive.sum() - 1 / lecture.eq.δ) <= 1e-6
     assert abs(lecture.hazard[0] - 0.6224) <= 1e-4
