@@ -317,6 +317,15 @@ def test_batches(lecture):
     assert np.abs(np.diff(full[-5:])).mean() < 0.02 * full[-1]
 
 
+def test_columns_are_legendre_polynomials_on_the_range(lecture):
+    x = np.array([[3.0], [4.0], [7.0]])
+    columns = lecture.powers(x, 3)
+    np.testing.assert_allclose(columns[0], [1, -1, 1, -1], atol=1e-14)
+    np.testing.assert_allclose(columns[1], [1, -0.5, -0.125, 0.4375],
+                               atol=1e-14)
+    np.testing.assert_allclose(columns[2], 1, atol=1e-14)
+
+
 # competitors
 
 def test_polynomials_on_the_legacy_sample(lecture, legacy):
