@@ -128,6 +128,16 @@ def test_cross_section_is_that_of_one_device(eight, lecture):
         np.testing.assert_allclose(eight.wealth[p], here, rtol=1e-12)
 
 
+def test_moments_start_from_one_unit_of_wealth(lecture):
+    assert lecture.exact_moments(lecture.model, 0) == (1.0, 0.0)
+    s_0, μ_r, σ_r, μ_y, σ_y = lecture.model
+    log_R, R2 = np.log(s_0) + μ_r, np.exp(σ_r**2)
+    R, y = np.exp(log_R + σ_r**2 / 2), np.exp(μ_y + σ_y**2 / 2)
+    np.testing.assert_allclose(
+        lecture.exact_moments(lecture.model, 1),
+        (R + y, R**2 * (R2 - 1) + y**2 * (np.exp(σ_y**2) - 1)), rtol=1e-12)
+
+
 def test_moments_of_wealth(lecture):
     mean, variance = lecture.exact_moments(lecture.model, 100)
     error = np.sqrt(variance / lecture.n)
