@@ -509,3 +509,19 @@ def test_other_bad_arguments(lecture):
         lecture.collocate(lecture.base, n=4)
     with pytest.raises(ValueError, match="lower end"):
         lecture.collocate(lecture.base, low=1.0)
+
+
+def test_simulation_interpolates_its_table(lecture):
+    "One step with a coarse table: by hand, and by scale of the shock."
+    def step(drift, vol):
+        table = -1.0, 1.0, np.array(drift), np.array(vol)
+        path = lecture.simulate(jax.random.key(2), np.array([-0.75, 0.5]),
+                                table, 0.25, 1, 0)
+        return np.asarray(path[0]) - [-0.75, 0.5]
+
+    zero = [0.0, 0.0, 0.0]
+    np.testing.assert_allclose(step([0.0, 1.0, 4.0], zero),
+                               [0.25 * 0.25, 0.25 * 2.5], atol=1e-14)
+    shock = step(zero, [1.0, 1.0, 1.0])
+    np.testing.assert_allclose(step(zero, [1.0, 2.0, 5.0]),
+                               shock * [1.25, 3.5], rtol=1e-12)
