@@ -8,8 +8,8 @@ LECTURE = "dynamic_programming/opt_savings_2"
 GROUP = "book"
 PACKAGES = ("quantecon",)
 N_Y, TOL = 20, 1e-6
-WHY = ("At 5,000 states over four fifths of the time here go into greedy steps. "
-       "Each passes through the whole table of utilities, as NumPy's does, "
+WHY = ("At 5,000 states over four fifths of the time here go into greedy "
+       "steps. Each passes through the whole table of utilities, as NumPy's does, "
        "whose search for a maximum takes half as long as XLA's fold. Numba's "
        "loop, which starts where the last one ended, reads a small part.")
 
