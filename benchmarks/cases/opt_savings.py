@@ -9,9 +9,10 @@ GROUP = "book"
 PACKAGES = ("quantecon",)
 N_Y, TOL = 20, 1e-6
 WHY = ("At 5,000 states over four fifths of the time here go into greedy "
-       "steps. Each passes through the whole table of utilities, as NumPy's does, "
-       "whose search for a maximum takes half as long as XLA's fold. Numba's "
-       "loop, which starts where the last one ended, reads a small part.")
+       "steps. Each passes through the whole table of utilities, as "
+       "NumPy's does, whose search for a maximum takes half as long as "
+       "XLA's fold. Numba's loop, which starts where the last one ended, "
+       "reads a small part.")
 
 
 def cases(lecture):
