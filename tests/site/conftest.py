@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
+import execution
+
 HTML = Path(__file__).resolve().parents[2] / "_build" / "html"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -30,6 +32,18 @@ def absent(request, option, reason):
     if request.config.getoption(option):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def executed_here(request):
+    "Without it, a build within a test would first execute every lecture."
+    here, known = execution.environment(), execution.records(
+        execution.notebooks())
+    if not all(r and execution.same_environment(r["environment"], here)
+               for r in known.values()):
+        absent(request, "--require-book",
+               "the lectures have not been executed in this environment: "
+               "run `make book` first")
 
 
 @pytest.fixture(scope="module")

@@ -14,17 +14,8 @@ EXERCISE = re.compile(r"^```\{exercise-start\}\n:label: (\S+)", re.M)
 
 
 @pytest.fixture(scope="module", params=["html", "latex"])
-def book(request, tmp_path_factory):
+def book(request, executed_here, tmp_path_factory):
     "The text of every file of a book that was built without solutions."
-    here, known = execution.environment(), execution.records(
-        execution.notebooks())
-    if not all(r and execution.same_environment(r["environment"], here)
-               for r in known.values()):
-        reason = ("the lectures have not been executed in this environment: "
-                  "run `make book` first")
-        if request.config.getoption("--require-book"):
-            pytest.fail(reason)
-        pytest.skip(reason)
     out = tmp_path_factory.mktemp("student")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOLUTIONS", "hidden")

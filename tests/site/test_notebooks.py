@@ -196,7 +196,7 @@ def test_every_figure_keeps_its_caption(notebooks):
 
 
 @pytest.fixture(scope="module")
-def hidden(notebooks, tmp_path_factory):
+def hidden(notebooks, executed_here, tmp_path_factory):
     "The notebooks of a build for students."
     folder = tmp_path_factory.mktemp("hidden") / "notebooks"
     subprocess.run([sys.executable, ROOT / "scripts" / "notebooks.py", folder],

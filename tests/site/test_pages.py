@@ -1,5 +1,6 @@
 """The pages as built: complete, clean, and sufficient to themselves."""
 import re
+import statistics
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlparse
 
@@ -88,10 +89,11 @@ def test_no_lecture_is_over_its_budget():
     assert execution.over_budget(execution.notebooks()) == []
 
 
-def test_landing_page_and_introduction_are_quick(pages):
-    "Below five seconds with the start of the kernel, the cores to itself."
-    about = execution.records(DOCS[:2])["introduction/about"]
-    assert about["execution_seconds"] < 5 * about["parallel"]
+def test_introduction_is_quick(pages):
+    "It asks for a third of what a lecture does, on whatever machine."
+    took = {doc: known["cpu_seconds"] for doc, known in execution.records(
+        execution.notebooks()).items()}
+    assert took["introduction/about"] < statistics.median(took.values()) / 3
 
 
 def test_pages_load_nothing_from_another_host(pages):
