@@ -511,6 +511,14 @@ def test_other_bad_arguments(lecture):
         lecture.collocate(lecture.base, low=1.0)
 
 
+def test_collocation_that_does_not_converge_stops(lecture):
+    "Neither NaN nor a Newton iteration at its cap passes for a solution."
+    for model in (lecture.base._replace(σ=np.nan),
+                  lecture.base._replace(γ_e=80.0, γ_h=80.0)):
+        with pytest.raises(RuntimeError, match="no collocation solution"):
+            lecture.collocate(model, n=20, steps=1)
+
+
 def test_simulation_interpolates_its_table(lecture):
     "One step with a coarse table: by hand, and by scale of the shock."
     def step(drift, vol):
