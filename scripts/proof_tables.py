@@ -129,9 +129,7 @@ class Table(SphinxDirective):
         for i, text in enumerate(cells):
             paragraph = nodes.paragraph()
             if i == 0 and "/" in text:
-                name = text.split("/")[-1].replace("_", " ")
-                paragraph += self.parse_inline(
-                    f"{{doc}}`{name} </{text}>`")[0]
+                paragraph += self.parse_inline(f"{{doc}}`/{text}`")[0]
             else:
                 paragraph += nodes.Text(text)
             entry = nodes.entry(classes=["text-right"] if i else [])
