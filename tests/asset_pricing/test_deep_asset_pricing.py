@@ -511,6 +511,33 @@ def test_other_bad_arguments(lecture):
         lecture.collocate(lecture.base, low=1.0)
 
 
+def test_states_lie_where_their_rule_puts_them(lecture):
+    "One in each stratum; the adaptive rule draws half of them elsewhere."
+    θ, n = lecture.trained.θ, 200
+    low, cells = np.exp(lecture.LOW), np.arange(n)
+    assert low == pytest.approx(1e-5)
+
+    def draw(rule):
+        x = lecture.draw_states(rule, np.random.default_rng(4), θ,
+                                lecture.base, n)
+        assert x[0] == lecture.LOW and x[-1] == 0 and x.shape == (n,)
+        assert np.all(np.diff(x) > 0)
+        return x
+
+    def square(x):
+        return np.mean(np.sum(np.asarray(lecture.residuals_at(
+            θ, (x, lecture.at_points(lecture.base, x.size))))**2, axis=1))
+
+    η = (np.exp(draw("uniform in η")) - low) / (1 - low)
+    x = draw("uniform in log η")
+    for u in (η, 1 - x / lecture.LOW):
+        np.testing.assert_array_equal(np.floor(u * n)[1:-1], cells[1:-1])
+    adaptive = draw("adaptive")
+    cell = np.floor((1 - adaptive / lecture.LOW) * n)
+    assert n / 2 - 1 <= np.unique(cell).size < 0.9 * n
+    assert square(adaptive) > 1.2 * square(x)
+
+
 def test_collocation_that_does_not_converge_stops(lecture):
     "Neither NaN nor a Newton iteration at its cap passes for a solution."
     for model in (lecture.base._replace(σ=np.nan),
