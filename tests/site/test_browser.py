@@ -82,6 +82,14 @@ OVERFLOW = """() => {
     e => e.outerHTML.slice(0, 120))];
 }"""
 
+# Sizes of the levels of headings, where a deeper one is not the smaller.
+HEADINGS = """() => {
+  const sizes = ["h1", "h2", "h3", "h4"].map(
+    level => document.querySelector(`article ${level}`)).filter(e => e).map(
+    e => parseFloat(getComputedStyle(e).fontSize));
+  return sizes.every((s, i) => i == 0 || s < sizes[i - 1]) ? [] : sizes;
+}"""
+
 FIGURES = """() => [...document.querySelectorAll(
   "article figure img, article .cell img")].map(
   e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).filter,
@@ -115,6 +123,7 @@ def test_page(path, reader, record_property):
         boxes = open_all(page)
         trouble["closed after a click"] = boxes[len(page.evaluate(OPEN)):]
         trouble["violations"] = violations(page)
+        trouble["headings"] = page.evaluate(HEADINGS)
         trouble["too wide for a screen"] = page.evaluate(OVERFLOW)
         trouble["copied otherwise"] = miscopied(page)
 
@@ -127,6 +136,7 @@ def test_page(path, reader, record_property):
         page.wait_for_timeout(500)
         trouble["too wide for a phone"] = page.evaluate(OVERFLOW)
         trouble["out of reach by keyboard"] = page.evaluate(OUT_OF_REACH)
+        trouble["headings on a phone"] = page.evaluate(HEADINGS)
         trouble["small figures"] = [f for f in page.evaluate(FIGURES)
                                     if f[2] < LEGIBLE]
         trouble["complaints"] = page.complaints
